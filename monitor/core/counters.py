@@ -1,0 +1,281 @@
+"""The layout of every counter: which cells exist, how wide they are, in which tiers they live.
+
+The store keeps sums and nothing else. A *cell* is an unsigned integer that only grows; a *kind* is
+a dense array of cells that live together under one key; a *tier* is a bucket length with a retention.
+A key is (kind, tier, bucket start, model, slice). Every metric is computed from these arrays when it
+is read, so any number of workers may add in any order and any window is an exact merge.
+
+Real-valued contributions (a log loss, a score) are stored in fixed point, `FIXED_ONE` to the unit,
+rounded per record: the sum does not depend on how records were cut into chunks.
+
+Two kinds of array share a shape: the plain one, and its *retracted* twin, which holds what corrected
+labels took back. A reader subtracts; nothing in the store ever shrinks.
+
+Change a layout only together with `LAYOUT_VERSION`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+LAYOUT_VERSION: Final = 1
+"""Recorded in the store at first start; another version refuses to start."""
+
+FIXED_ONE: Final = 1 << 24
+"""Fixed-point unit of real-valued sums: one record's rounding error is at most 2**-25."""
+
+ALL_SLICE: Final = 0
+"""The slice id of all traffic of a model."""
+
+Counts = NDArray[np.int64]
+"""An array of cells as a reader sees it: plain minus retracted."""
+
+
+class Scalar(IntEnum):
+    """Cells kept for every slice in every tier. `_sum` cells are fixed point."""
+
+    REQUESTS = 0
+    INVALID = 1  # requests with at least one violation
+    TRACKED = 2  # requests whose labels are awaited (inside the label sample)
+    SCORED = 3  # requests with a score in [0, 1]
+    DECIDED = 4
+    POSITIVE = 5  # positive decisions
+    SCORE_SUM = 6
+    SCORE_SQ_SUM = 7
+    LABELLED = 8
+    LABEL_POSITIVE = 9
+    TP = 10
+    FP = 11
+    TN = 12
+    FN = 13
+    RATED = 14  # labelled and scored
+    LOG_LOSS_SUM = 15
+    LOG_LOSS_SQ_SUM = 16
+    BRIER_SUM = 17
+    BRIER_SQ_SUM = 18
+    CLIPPED = 19  # log losses that hit the clip
+
+
+class Join(IntEnum):
+    """Cells of the label join, of a model as a whole, in every tier."""
+
+    DUPLICATE_PREDICTIONS = 0
+    CONFLICTING_PREDICTIONS = 1
+    LABELS_APPLIED = 2
+    DUPLICATE_LABELS = 3
+    CORRECTED_LABELS = 4
+    STALE_LABELS = 5  # older than the label already applied
+    PARKED_LABELS = 6  # came before their prediction; counted at the label's own time
+    ADOPTED_LABELS = 7  # parked labels whose prediction came; counted at the label's own time
+    UNSAMPLED_LABELS = 8  # outside the label sample
+    CLAMPED_TIMESTAMPS = 9  # lay in the future of their Kafka record
+    REVISED_AFTER_EVIDENCE = 10  # applied to a bucket the evaluator had taken already
+
+
+CODES: Final = 16
+"""Cells per feature in the violations array: `monitor.core.schema.violations.Code`."""
+
+SCORE_BINS: Final = 512
+SCORE_LOGIT_MAX: Final = 16.0
+SCORE_PARTS: Final = 3
+"""Per score bin: scored, labelled positive, labelled negative; cell = bin * 3 + part."""
+
+CALIBRATION_BINS: Final = 20
+CALIBRATION_PARTS: Final = 3
+"""Per equal-width bin of the score: rated, positive, score sum; cell = bin * 3 + part."""
+
+LOG_LOSS_EPS: Final = float(np.finfo(np.float64).eps)
+"""Scores are clipped to [eps, 1 - eps] before a log loss, as scikit-learn does for float64."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """A bucket length and how long its buckets are kept, in seconds of event time."""
+
+    name: str
+    bucket_s: int
+    keep_s: int
+
+
+DEFAULT_TIERS: Final = (
+    Tier("10s", 10, 3_600),
+    Tier("1m", 60, 86_400),
+    Tier("1h", 3_600, 30 * 86_400),
+    Tier("1d", 86_400, 400 * 86_400),
+)
+
+DEMO_TIERS: Final = (Tier("1s", 1, 900), *DEFAULT_TIERS)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One dense array of cells and where it is kept.
+
+    Attributes:
+        name: part of the key.
+        size: number of cells; 0 where it grows with a registry (violations).
+        per_slice: kept for every slice, or for all traffic only.
+        keep_s: tier name → seconds kept; None for every tier at the tier's own retention.
+        narrow: tier names where a cell is 32 bits wide; elsewhere it is 64.
+    """
+
+    name: str
+    size: int
+    per_slice: bool
+    keep_s: dict[str, int] | None = None
+    narrow: frozenset[str] = frozenset()
+
+    def kept_s(self, tier: Tier) -> int:
+        """Seconds this kind is kept in `tier`; 0 when it is not kept there."""
+        if self.keep_s is None:
+            return tier.keep_s
+        return min(self.keep_s.get(tier.name, 0), tier.keep_s)
+
+    def width_bits(self, tier: Tier) -> int:
+        """Bits of one cell in `tier`."""
+        return 32 if tier.name in self.narrow else 64
+
+
+_CURVE_KEEP_S = {"1m": 2 * 3_600, "1h": 7 * 86_400, "1d": 400 * 86_400}
+
+SCALARS: Final = Kind("scalars", len(Scalar), per_slice=True)
+JOIN: Final = Kind("join", len(Join), per_slice=False)
+VIOLATIONS: Final = Kind("violations", 0, per_slice=False)
+SCORES: Final = Kind("scores", SCORE_BINS * SCORE_PARTS, True, _CURVE_KEEP_S, frozenset({"1m"}))
+CALIBRATION: Final = Kind("calibration", CALIBRATION_BINS * CALIBRATION_PARTS, True, _CURVE_KEEP_S)
+
+KINDS: Final = (SCALARS, JOIN, VIOLATIONS, SCORES, CALIBRATION)
+"""Everything that is counted: read this tuple, know the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellKey:
+    """The address of one array."""
+
+    kind: Kind
+    tier: Tier
+    bucket_s: int  # start of the bucket, epoch seconds, a multiple of tier.bucket_s
+    model: str
+    slice_id: int = ALL_SLICE
+    retracted: bool = False
+
+
+@dataclass(frozen=True)
+class Increment:
+    """What a flush adds to one array.
+
+    Attributes:
+        key: which array.
+        cells: cell numbers, strictly increasing, int64[n].
+        amounts: what to add, all positive, int64[n].
+        create: False for label-side increments, which must not bring an expired bucket back.
+        ttl_s: seconds to live if this increment creates the key.
+    """
+
+    key: CellKey
+    cells: NDArray[np.int64]
+    amounts: NDArray[np.int64]
+    create: bool
+    ttl_s: int
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Score histograms of one slice, merged over a window.
+
+    `scored`, `positive`, `negative` are int64[512]: all scored rows, labelled positives, labelled
+    negatives per bin of `score_bin`.
+    """
+
+    scored: Counts
+    positive: Counts
+    negative: Counts
+
+    @classmethod
+    def of(cls, cells: Counts) -> Curve:
+        """Read the `scores` array."""
+        parts = cells.reshape(SCORE_BINS, SCORE_PARTS)
+        return cls(parts[:, 0], parts[:, 1], parts[:, 2])
+
+
+@dataclass(frozen=True)
+class SliceCounts:
+    """All that is known of one slice in one window: the input of every metric.
+
+    Attributes:
+        scalars: int64[len(Scalar)].
+        scores: int64[SCORE_BINS * SCORE_PARTS] or None where curves are not kept that finely.
+        calibration: int64[CALIBRATION_BINS * CALIBRATION_PARTS] or None.
+    """
+
+    scalars: Counts
+    scores: Counts | None = None
+    calibration: Counts | None = None
+
+    def __getitem__(self, cell: Scalar) -> int:
+        return int(self.scalars[cell])
+
+    @cached_property
+    def curve(self) -> Curve | None:
+        """The score histograms, if kept."""
+        return None if self.scores is None else Curve.of(self.scores)
+
+    @classmethod
+    def zero(cls) -> SliceCounts:
+        """An empty window."""
+        return cls(
+            np.zeros(SCALARS.size, np.int64),
+            np.zeros(SCORES.size, np.int64),
+            np.zeros(CALIBRATION.size, np.int64),
+        )
+
+    def __add__(self, other: SliceCounts) -> SliceCounts:
+        return SliceCounts(
+            self.scalars + other.scalars,
+            None if self.scores is None or other.scores is None else self.scores + other.scores,
+            None
+            if self.calibration is None or other.calibration is None
+            else self.calibration + other.calibration,
+        )
+
+
+def score_bin(scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Bin of each score: 512 bins uniform in logit(p) over ±16, ends clipped.
+
+    Args:
+        scores: float64[n] in [0, 1].
+
+    Returns:
+        int64[n] in [0, 511].
+
+    >>> score_bin(np.array([0.0, 0.5, 1.0])).tolist()
+    [0, 256, 511]
+    """
+    with np.errstate(divide="ignore"):
+        logit = np.log(scores) - np.log1p(-scores)
+    position = np.floor((logit + SCORE_LOGIT_MAX) * (SCORE_BINS / (2 * SCORE_LOGIT_MAX)))
+    return np.clip(position, 0, SCORE_BINS - 1).astype(np.int64)
+
+
+def fixed(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Fixed-point form of real contributions, rounded half to even.
+
+    >>> fixed(np.array([0.5])).tolist() == [FIXED_ONE // 2]
+    True
+    """
+    return np.rint(values * FIXED_ONE).astype(np.int64)
+
+
+def merge(parts: Iterable[SliceCounts]) -> SliceCounts:
+    """Sum of windows; the empty sum is an empty window."""
+    total = SliceCounts.zero()
+    for part in parts:
+        total = total + part
+    return total

@@ -1,0 +1,121 @@
+"""The records on topics, in their plain form. JSON Schemas in `schemas/` are made from these.
+
+Other shapes are read through a mapping (`monitor.core.mapping`); the hot path reads dictionaries and
+never builds these models one by one.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+RequestId = Annotated[str, Field(min_length=1, max_length=512, description="Unique per model.")]
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="As named in the settings.")]
+Timestamp = Annotated[
+    datetime | float,
+    Field(description="ISO 8601, epoch seconds or epoch milliseconds. Without it, the Kafka record's time."),
+]
+
+
+class Record(BaseModel):
+    """Base of every record: extra fields are allowed on input topics and ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+
+class Prediction(Record):
+    """One answered request: its features and what the model said."""
+
+    request_id: RequestId
+    model: ModelName
+    model_version: str | None = Field(None, max_length=128)
+    timestamp: Timestamp | None = None
+    features: dict[str, JsonValue] = Field(default_factory=dict)
+    score: float | None = Field(None, description="Probability of the positive class, in [0, 1].")
+    probabilities: dict[str, float] | None = Field(None, description="Multiclass: class to probability.")
+    value: float | None = Field(None, description="Regression: the predicted value.")
+    decision: bool | str | int | None = Field(
+        None, description="What was answered; without it the model's threshold decides."
+    )
+
+
+class Label(Record):
+    """The truth about one prediction, whenever it arrives."""
+
+    request_id: RequestId
+    model: ModelName
+    timestamp: Timestamp | None = Field(None, description="When the label became known.")
+    label: bool | int | float | str
+
+
+class DeadLetter(Record):
+    """A record that could not be read at all, and why."""
+
+    reason: str = Field(description="Bounded code: see `monitor.core.decode.Unreadable`.")
+    detail: str = Field(max_length=500)
+    topic: str
+    partition: int
+    offset: int
+    value_head: str = Field(description="The first bytes of the record, escaped.", max_length=600)
+    value_bytes: int = Field(ge=0, description="The record's full size.")
+
+
+class AlertState(StrEnum):
+    """Life of an alert."""
+
+    OPEN = "open"
+    RESOLVED = "resolved"
+    ACKNOWLEDGED = "acknowledged"
+
+
+class Severity(StrEnum):
+    """`page` wakes somebody; `notice` is reported once and never pages."""
+
+    PAGE = "page"
+    NOTICE = "notice"
+
+
+class AlertKind(StrEnum):
+    """Every kind of alert this monitor can raise."""
+
+    VIOLATION_RATE = "violation_rate"  # subject: feature, code
+    MISSING_TRAFFIC = "missing_traffic"  # subject: {}
+    STANDING_GAP = "standing_gap"  # subject: slice, metric
+    GAP_CHANGE = "gap_change"  # subject: slice, metric
+    IGNORED_SLICE = "ignored_slice"  # subject: slice, metric (requests or coverage)
+    STALLED_PARTITION = "stalled_partition"  # subject: topic, partition
+
+
+class Alert(Record):
+    """One transition of one alert, self-contained. Keyed on its topic by `identity`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    identity: str = Field(description="Hash of model, kind and subject: the same failure, the same identity.")
+    alert_id: str = Field(description="One life of the alert, from open to resolved.")
+    lease_epoch: int = Field(ge=0, description="With `sequence`, orders transitions; older ones are dropped.")
+    sequence: int = Field(ge=0)
+    state: AlertState
+    severity: Severity
+    model: str
+    kind: AlertKind
+    subject: dict[str, Any] = Field(description="What failed: feature and code, or slice and metric.")
+    summary: str = Field(description="One sentence in plain words.")
+    advice: str = Field(description="What to do.")
+    began_at: datetime = Field(description="Event time at which the evidence begins.")
+    opened_at: datetime = Field(description="Event time of the bucket that raised it.")
+    published_at: datetime
+    resolved_at: datetime | None = None
+    log_evidence: float = Field(description="Natural log of the e-value or e-detector.")
+    log_threshold: float
+    effect: float = Field(description="Size of the failure, in `effect_unit`.")
+    effect_unit: Literal["rate", "odds_ratio", "ratio", "factor", "seconds"]
+    rows: int = Field(ge=0, description="Rows the evidence rests on.")
+    excess: float | None = Field(None, description="Rows that failed beyond what is tolerated, so far.")
+    values: dict[str, Any] = Field(default_factory=dict, description="The figures behind the summary.")
+    request_ids: list[str] = Field(default_factory=list, description="Requests that show it, newest first.")
+    consequence_of: str | None = Field(None, description="Identity of the alert that explains this one.")
+    notes: list[str] = Field(default_factory=list, description="Cautions, e.g. selective labels.")

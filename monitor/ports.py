@@ -1,0 +1,312 @@
+"""The seams between the core and the edges: what a store, a publisher and a clock must do.
+
+`monitor.edges.redis` and `monitor.edges.memory` implement the same `Store` and pass the same laws
+(`tests/laws`). Nothing here performs anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from monitor.core.counters import CellKey, Counts, Increment
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Partition:
+    """One partition of one topic."""
+
+    topic: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}-{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """What a shard has counted of a partition.
+
+    Attributes:
+        offset: next offset to count; everything below is in the counters.
+        watermark_ms: greatest event time of all records below `offset`, epoch ms; 0 before the first.
+    """
+
+    offset: int
+    watermark_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SeenStub:
+    """A stub as it was read: its value and the generation that holds it."""
+
+    value: bytes
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class StubWrite:
+    """A stub to be written if it still is what was seen.
+
+    Attributes:
+        model: the model's name.
+        key: 12-byte digest of the request id (`monitor.core.join.stub_key`).
+        seen: what `read_stubs` answered, None for absent.
+        value: the new value; the stub stays in its generation, or enters the present one when it was absent.
+    """
+
+    model: str
+    key: bytes
+    seen: SeenStub | None
+    value: bytes
+
+
+@dataclass(frozen=True)
+class Flush:
+    """All that one chunk of one partition changes in one shard, applied whole or not at all.
+
+    The records of `[start, next)` were fetched in one piece, so holes in the log lie inside it.
+    """
+
+    shard: int
+    partition: Partition
+    expected: int  # the fence the worker believes in; records below it are not in this flush
+    start: int
+    next: int
+    watermark_ms: int  # running maximum of event time up to `next`
+    stubs: Sequence[StubWrite] = ()
+    increments: Sequence[Increment] = ()
+    dead_letters: Sequence[bytes] = ()  # encoded records for the outbox
+    evidence: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
+    """Per list name (`model/violations/feature/code`), encoded samples of records that show a failure."""
+
+
+class Outcome(StrEnum):
+    """What a store did with a flush."""
+
+    OK = "ok"  # applied
+    ALREADY = "already"  # next <= stored: applied before; a lost reply, or another owner did it
+    AHEAD = "ahead"  # stored > expected but < next: another owner; drop and seek to stored
+    BEHIND = "behind"  # stored < expected: the store lost writes; rewind to stored
+    LOST = "lost"  # no fence though one was registered: the store lost everything
+    CONFLICT = "conflict"  # a stub changed since it was read; read again and recompute
+
+
+@dataclass(frozen=True, slots=True)
+class FlushResult:
+    """Outcome, the fence now stored (-1 when LOST) and the stub keys in conflict."""
+
+    outcome: Outcome
+    stored: int
+    conflicts: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxEntry:
+    """A record waiting to be published: id in the outbox, `alerts` or `dead_letters`, key and value."""
+
+    id: str
+    topic_kind: str
+    key: bytes
+    value: bytes
+
+
+class Store(Protocol):
+    """The worker's side of the store: fences, stubs, counters, registries, outbox."""
+
+    @property
+    def shards(self) -> int:
+        """Number of shards, fixed at first start."""
+        ...
+
+    async def open(self) -> None:
+        """Connect, check safety (eviction policy, layout, shard count), load scripts.
+
+        Raises:
+            StoreRefused: unsafe; the text says the way out.
+            StoreUnavailable: cannot be reached.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release connections."""
+        ...
+
+    async def bind(self, cluster_id: str, topic_ids: Mapping[str, str]) -> None:
+        """Record, or compare with what was recorded, which Kafka cluster and topics the fences are of.
+
+        Raises:
+            StoreRefused: another cluster, or a topic that was deleted and created again.
+        """
+        ...
+
+    async def register(self, starts: Mapping[Partition, int]) -> None:
+        """Write the start offset of partitions never seen before to every shard and to the registry.
+
+        A partition that is registered already is left alone, fences and all.
+        """
+        ...
+
+    async def fences(self, partitions: Sequence[Partition]) -> dict[Partition, list[Fence | None]]:
+        """Per partition, one fence a shard, read from every shard.
+
+        None is an unregistered partition when all shards answer None and the registry has none;
+        a registered partition whose fence is missing reads as `Fence(-1)`, which means LOST.
+        """
+        ...
+
+    async def read_stubs(self, shard: int, model: str, keys: Sequence[bytes]) -> list[SeenStub | None]:
+        """Stubs of the three live generations, in the order of `keys`."""
+        ...
+
+    async def flush(self, flush: Flush) -> FlushResult:
+        """Apply a flush atomically in its shard.
+
+        Safe to repeat after a lost reply.
+
+        Raises:
+            StoreUnavailable: no answer; the caller repeats the very same flush.
+        """
+        ...
+
+    async def ids(self, model: str, family: str, names: Sequence[str], limit: int) -> list[int]:
+        """Ids of names in an append-only registry (`slices`, `features`, `versions`), made where new.
+
+        Ids start at 1, are never reused and are the same for every worker. Past `limit` names the
+        answer is 0, "(other)".
+        """
+        ...
+
+    async def registry(self, model: str, family: str) -> dict[str, int]:
+        """All names of a registry with their ids."""
+        ...
+
+    async def beat(self, partitions: Mapping[Partition, tuple[int, int]]) -> None:
+        """Say, for owned partitions, (position, end offset) as the broker reports it now."""
+        ...
+
+    async def outbox_read(self, count: int) -> list[OutboxEntry]:
+        """The oldest entries of the outbox of every shard, at most `count`."""
+        ...
+
+    async def outbox_ack(self, entries: Sequence[OutboxEntry]) -> None:
+        """Remove published entries."""
+        ...
+
+
+@dataclass(frozen=True)
+class PartitionState:
+    """A partition as the evaluator sees it.
+
+    Attributes:
+        offset: lowest fence over shards.
+        watermark_ms: lowest watermark over shards.
+        caught_up: its owner reported position == end within the last seconds.
+        silent_s: seconds since the owner last reported anything.
+    """
+
+    offset: int
+    watermark_ms: int
+    caught_up: bool
+    silent_s: float
+
+
+class CounterReader(Protocol):
+    """The reading side of the store, synchronous: library, CLI, evaluator."""
+
+    def read(self, keys: Sequence[CellKey]) -> list[Counts | None]:
+        """Arrays merged over shards, plain minus retracted; None where no shard has the key.
+
+        `CellKey.retracted` of the request is ignored. Violations arrays are as long as the longest shard's.
+        """
+        ...
+
+    def registry(self, model: str, family: str) -> dict[str, int]:
+        """All names of a registry with their ids (ids start at 1)."""
+        ...
+
+    def buckets(self, model: str, tier: str) -> tuple[int, int] | None:
+        """First and last bucket start (epoch seconds) with any traffic in a tier, None when empty."""
+        ...
+
+    def now_ms(self) -> int:
+        """The store's own clock, epoch ms."""
+        ...
+
+
+class EvaluatorStore(CounterReader, Protocol):
+    """What the evaluator needs besides reading. One slot holds all of a model's evaluator state."""
+
+    def lease(self, model: str, owner: str, ttl_ms: int) -> int:
+        """Take or renew the model's lease.
+
+        Returns:
+            The lease epoch while `owner` holds it (same epoch on renewal, greater on a new grant), else 0.
+        """
+        ...
+
+    def state(self, model: str) -> tuple[bytes, int]:
+        """The evaluator's saved state and its sequence number; (b"", 0) at first."""
+        ...
+
+    def commit(
+        self,
+        model: str,
+        lease_epoch: int,
+        expected_sequence: int,
+        state: bytes,
+        outbox: Sequence[tuple[bytes, bytes]],
+        alerts: Mapping[str, bytes],
+    ) -> bool:
+        """Replace the state if lease and sequence still hold, queue alert records, store alert views.
+
+        Args:
+            model: the model's name.
+            lease_epoch: as `lease` answered.
+            expected_sequence: sequence the new state was computed from; it becomes one greater.
+            state: encoded new state.
+            outbox: (key, value) alert records to be published, in order.
+            alerts: identity → encoded present form, for `alerts()`.
+
+        Returns:
+            False when another evaluator has taken over; nothing was written.
+        """
+        ...
+
+    def alerts(self, model: str) -> dict[str, bytes]:
+        """Present form of every alert by identity."""
+        ...
+
+    def partitions(self) -> dict[Partition, PartitionState]:
+        """Every registered partition, merged over shards."""
+        ...
+
+    def evidence(self, model: str, name: str) -> list[bytes]:
+        """Samples kept under a list name, newest first."""
+        ...
+
+    def write_views(self, model: str, views: Mapping[str, Mapping[str, str]], ttl_s: int) -> None:
+        """Plain hashes for people: view name (`5m/all`) → field → text."""
+        ...
+
+
+class Clock(Protocol):
+    """The worker's clock, for pacing only: nothing that is counted depends on it."""
+
+    def monotonic_s(self) -> float:
+        """Seconds, never going back."""
+        ...
+
+    async def sleep(self, wait_s: float) -> None:
+        """Wait."""
+        ...
+
+
+class Publisher(Protocol):
+    """Where outbox entries go."""
+
+    async def publish(self, entries: Sequence[OutboxEntry]) -> None:
+        """Deliver entries to their topics, acknowledged by the brokers, or raise `KafkaError`."""
+        ...
