@@ -1,0 +1,1 @@
+"""A live monitor for inference traffic: `Settings`, `MetricsReader`, `AlertStream` and the records."""

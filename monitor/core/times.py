@@ -1,0 +1,132 @@
+"""Durations and instants as people write them, read in one place: settings, records, command line, reader."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+_UNIT_S: Final = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_PIECE: Final = re.compile(r"(\d+(?:\.\d+)?)([wdhms])")
+_NUMBER: Final = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
+
+_SECONDS_BELOW: Final = 1e11
+"""A number below this is epoch seconds (until the year 5138), from it on epoch milliseconds (since 1973)."""
+
+_INSTANT_END_MS: Final = 253_402_300_800_000
+"""The year 10000, where `datetime` ends."""
+
+
+def parse_duration(text: str | float | timedelta) -> int:
+    """Seconds of a duration.
+
+    Args:
+        text: "7d", "90s", "1h30m", "1.5h"; a number (also as text) is seconds. Units: w, d, h, m, s.
+
+    Returns:
+        Whole seconds, 0 or more.
+
+    Raises:
+        ValueError: not a duration, negative, or not whole seconds.
+
+    >>> parse_duration("7d"), parse_duration("1h30m"), parse_duration(90), parse_duration("1.5h")
+    (604800, 5400, 90, 5400)
+    """
+    problem = ValueError(f"not a duration: {text!r}; write 7d, 12h, 30m, 90s or 1h30m (units w, d, h, m, s)")
+    if isinstance(text, timedelta):
+        seconds = text.total_seconds()
+    elif isinstance(text, bool):
+        raise problem
+    elif isinstance(text, int | float):
+        seconds = float(text)
+    else:
+        squeezed = text.replace(" ", "").lower()
+        pieces = _PIECE.findall(squeezed)
+        if _NUMBER.fullmatch(squeezed):
+            seconds = float(squeezed)
+        elif pieces and "".join(number + unit for number, unit in pieces) == squeezed:
+            seconds = sum(float(number) * _UNIT_S[unit] for number, unit in pieces)
+        else:
+            raise problem
+    if not math.isfinite(seconds) or seconds < 0:
+        raise problem
+    if seconds != math.floor(seconds):
+        raise ValueError(f"not a whole number of seconds: {text!r}")
+    return int(seconds)
+
+
+def parse_instant(value: str | float | datetime) -> int:
+    """Epoch milliseconds of an instant.
+
+    Args:
+        value: ISO 8601 ("2026-11-23T09:30:00Z", "2026-11-23 10:30+01:00", "2026-11-23"; UTC where no zone is
+            given), a `datetime` (UTC where naive), epoch seconds, or epoch milliseconds (from 1e11 on).
+            Text made of digits is a number.
+
+    Returns:
+        Epoch milliseconds, from 0 (1970) to before the year 10000; fractions are rounded down.
+
+    Raises:
+        ValueError: not an instant, or outside that range.
+
+    >>> parse_instant("1970-01-01T01:00:01+01:00"), parse_instant(1.5), parse_instant(1_700_000_000_123)
+    (1000, 1500, 1700000000123)
+    """
+    problem = ValueError(
+        f"not an instant: {value!r}; write ISO 8601 (2026-11-23T09:30:00Z) or epoch seconds or milliseconds"
+    )
+    if isinstance(value, bool):
+        raise problem
+    if isinstance(value, datetime):
+        instant_ms = _of_datetime(value)
+    elif isinstance(value, int | float):
+        instant_ms = _of_number(value, problem)
+    else:
+        text = value.strip()
+        if _NUMBER.fullmatch(text):
+            instant_ms = _of_number(float(text) if not text.isdecimal() else int(text), problem)
+        else:
+            try:
+                instant_ms = _of_datetime(datetime.fromisoformat(text))
+            except ValueError:
+                raise problem from None
+    if not 0 <= instant_ms < _INSTANT_END_MS:
+        raise ValueError(f"not between the years 1970 and 9999: {value!r}")
+    return instant_ms
+
+
+def format_instant(instant_s: float) -> str:
+    """ISO 8601 in UTC of epoch seconds.
+
+    >>> format_instant(1_700_000_000)
+    '2023-11-14T22:13:20Z'
+    """
+    timespec = "seconds" if float(instant_s).is_integer() else "milliseconds"
+    text = datetime.fromtimestamp(instant_s, UTC).isoformat(timespec=timespec)
+    return text.removesuffix("+00:00") + "Z"
+
+
+def format_duration(duration_s: int) -> str:
+    """The shortest text `parse_duration` reads back.
+
+    >>> format_duration(5400), format_duration(86_400), format_duration(0)
+    ('1h30m', '1d', '0s')
+    """
+    pieces = []
+    for unit, unit_s in _UNIT_S.items():
+        if unit != "w" and duration_s >= unit_s:
+            count, duration_s = divmod(duration_s, unit_s)
+            pieces.append(f"{count}{unit}")
+    return "".join(pieces) or "0s"
+
+
+def _of_number(value: float, problem: ValueError) -> int:
+    if not math.isfinite(value):
+        raise problem
+    return math.floor(value * 1000 if abs(value) < _SECONDS_BELOW else value)
+
+
+def _of_datetime(value: datetime) -> int:
+    aware = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+    return (aware - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
