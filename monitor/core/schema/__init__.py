@@ -1,0 +1,1 @@
+"""The feature schema: what a record's features must be, and which of them are not."""
