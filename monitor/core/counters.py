@@ -114,7 +114,7 @@ DEFAULT_TIERS: Final = (
 DEMO_TIERS: Final = (Tier("1s", 1, 900), *DEFAULT_TIERS)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kind:
     """One dense array of cells and where it is kept.
 

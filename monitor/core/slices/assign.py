@@ -62,7 +62,7 @@ class SliceAssigner:
         return result
 
     def learn(self, declaration: int, token: Token, slice_id: int) -> None:
-        """Remember the id of a token. The memory is bounded: a flood of tokens is forgotten and asked again."""
+        """Remember a token's id. Memory is bounded: a flood of tokens is forgotten and asked again."""
         known = self._ids[declaration]
         if len(known) >= _CACHE_TOKENS_MAX:
             known.clear()
@@ -163,10 +163,10 @@ def _test(value: Any, operator: str, operand: Any) -> bool:
     number = _number(value)
     match operator:
         case "lt":
-            return number < operand
+            return bool(number < operand)
         case "le":
-            return number <= operand
+            return bool(number <= operand)
         case "gt":
-            return number > operand
+            return bool(number > operand)
         case _:
-            return number >= operand
+            return bool(number >= operand)

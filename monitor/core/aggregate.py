@@ -1,0 +1,418 @@
+"""Rows to increments: sums per (kind, tier, bucket, slice, cell), and nothing but sums.
+
+Every contribution is an integer computed from its row alone, so the result does not depend on how rows
+were cut into chunks. Scalars are summed once at the finest tier and folded upwards; rows so late that
+they miss a fine tier take a path of their own, tier by tier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.core.counters import (
+    ALL_SLICE,
+    CALIBRATION,
+    CALIBRATION_BINS,
+    CALIBRATION_PARTS,
+    CODES,
+    JOIN,
+    LOG_LOSS_EPS,
+    SCALARS,
+    SCORE_PARTS,
+    SCORES,
+    VIOLATIONS,
+    CellKey,
+    Increment,
+    Kind,
+    Scalar,
+    Tier,
+    fixed,
+    score_bin,
+)
+from monitor.core.join import Effect, JoinCount
+from monitor.core.slices.assign import OUTSIDE
+
+Ints = NDArray[np.int64]
+
+_TTL_SLACK_S: Final = 120
+"""A key outlives its retention by this much, so that a reader at the edge finds whole buckets."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Contributions in long form, one entry a touched cell and row; k entries.
+
+    Attributes:
+        times_ms: int64[k], event time of the row.
+        slices: int64[k], slice id.
+        cells: int64[k], cell number.
+        amounts: int64[k], positive.
+        watermarks_ms: int64[k], the partition's running maximum of event time at the row; an entry
+            whose bucket has left a tier's retention by then is not counted there.
+    """
+
+    times_ms: Ints
+    slices: Ints
+    cells: Ints
+    amounts: Ints
+    watermarks_ms: Ints
+
+
+@dataclass(frozen=True)
+class Wide:
+    """Scalar contributions, one row of cells each; n rows.
+
+    Attributes:
+        times_ms, watermarks_ms: int64[n].
+        members: int64[n, m], slice ids, `OUTSIDE` where a row is in none.
+        values: int64[n, len(Scalar)].
+    """
+
+    times_ms: Ints
+    watermarks_ms: Ints
+    members: Ints
+    values: Ints
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where contributions go.
+
+    `create` is False for what a label adds: the bucket of its prediction may have expired and must not
+    come back half empty.
+    """
+
+    model: str
+    tiers: tuple[Tier, ...]
+    create: bool
+    retracted: bool = False
+
+
+def prediction_values(
+    scores: NDArray[np.float64],
+    decisions: NDArray[np.int8],
+    invalid: NDArray[np.bool_],
+    tracked: NDArray[np.bool_],
+) -> Ints:
+    """Scalar cells a prediction adds to, int64[n, len(Scalar)]."""
+    values = np.zeros((len(scores), len(Scalar)), np.int64)
+    scored = ~np.isnan(scores)
+    known = np.where(scored, scores, 0.0)
+    values[:, Scalar.REQUESTS] = 1
+    values[:, Scalar.INVALID] = invalid
+    values[:, Scalar.TRACKED] = tracked
+    values[:, Scalar.SCORED] = scored
+    values[:, Scalar.DECIDED] = decisions >= 0
+    values[:, Scalar.POSITIVE] = decisions > 0
+    values[:, Scalar.SCORE_SUM] = fixed(known)
+    values[:, Scalar.SCORE_SQ_SUM] = fixed(known * known)
+    return values
+
+
+def label_values(
+    scores: NDArray[np.float64], decisions: NDArray[np.int8], labels: NDArray[np.float64]
+) -> Ints:
+    """Scalar cells a label adds to, int64[n, len(Scalar)]. Log loss in nats, scores clipped to eps."""
+    values = np.zeros((len(scores), len(Scalar)), np.int64)
+    positive = labels > 0.5
+    said_yes, said_no = decisions > 0, decisions == 0
+    values[:, Scalar.LABELLED] = 1
+    values[:, Scalar.LABEL_POSITIVE] = positive
+    values[:, Scalar.TP] = said_yes & positive
+    values[:, Scalar.FP] = said_yes & ~positive
+    values[:, Scalar.TN] = said_no & ~positive
+    values[:, Scalar.FN] = said_no & positive
+    rated = ~np.isnan(scores)
+    p = np.where(rated, scores, 0.5)
+    clipped = np.clip(p, LOG_LOSS_EPS, 1 - LOG_LOSS_EPS)
+    loss = np.where(rated, -np.log(np.where(positive, clipped, 1 - clipped)), 0.0)
+    brier = np.where(rated, (p - positive) ** 2, 0.0)
+    values[:, Scalar.RATED] = rated
+    values[:, Scalar.LOG_LOSS_SUM] = fixed(loss)
+    values[:, Scalar.LOG_LOSS_SQ_SUM] = fixed(loss * loss)
+    values[:, Scalar.BRIER_SUM] = fixed(brier)
+    values[:, Scalar.BRIER_SQ_SUM] = fixed(brier * brier)
+    values[:, Scalar.CLIPPED] = rated & (clipped != p)
+    return values
+
+
+def fold_wide(wide: Wide, target: Target) -> list[Increment]:
+    """Scalar increments of all tiers."""
+    if len(wide.times_ms) == 0:
+        return []
+    in_all = np.ones(len(wide.times_ms), np.bool_)
+    masks = {}
+    for tier in target.tiers:
+        masks[tier] = _kept(wide.times_ms, wide.watermarks_ms, tier, SCALARS)
+        in_all &= masks[tier]
+    result: list[Increment] = []
+    groups: _Groups | None = None
+    finest_first = sorted(target.tiers, key=lambda tier: tier.bucket_s)
+    nested = all(
+        coarse.bucket_s % fine.bucket_s == 0
+        for fine, coarse in zip(finest_first[:-1], finest_first[1:], strict=True)
+    )
+    for tier in finest_first:
+        if groups is None or not nested:
+            groups = _group(_take(wide, in_all), tier.bucket_s)
+        else:
+            groups = _coarsen(groups, tier.bucket_s)
+        merged = groups
+        late = masks[tier] & ~in_all
+        if late.any():
+            merged = _combine(groups, _group(_take(wide, late), tier.bucket_s))
+        result.extend(_increments(merged, tier, target))
+    return result
+
+
+def fold_cells(cells: Cells, kind: Kind, target: Target) -> list[Increment]:
+    """Increments of a sparse kind in every tier that keeps it."""
+    result: list[Increment] = []
+    for tier in target.tiers:
+        keep_s = kind.kept_s(tier)
+        if not keep_s or len(cells.times_ms) == 0:
+            continue
+        kept = _kept(cells.times_ms, cells.watermarks_ms, tier, kind)
+        if not kept.any():
+            continue
+        buckets = cells.times_ms[kept] // (tier.bucket_s * 1000) * tier.bucket_s
+        slices, numbers, amounts = cells.slices[kept], cells.cells[kept], cells.amounts[kept]
+        order = np.lexsort((numbers, slices, buckets))
+        buckets, slices = buckets[order], slices[order]
+        numbers, amounts = numbers[order], amounts[order]
+        new_key = np.empty(len(order), np.bool_)
+        new_key[0] = True
+        new_key[1:] = (buckets[1:] != buckets[:-1]) | (slices[1:] != slices[:-1])
+        new_cell = new_key.copy()
+        new_cell[1:] |= numbers[1:] != numbers[:-1]
+        starts = np.flatnonzero(new_cell)
+        sums = np.add.reduceat(amounts, starts)
+        numbers, keys_at = numbers[starts], np.flatnonzero(new_key[starts])
+        first = starts[keys_at]
+        ends = [*keys_at[1:].tolist(), len(starts)]
+        ttl_of = _ttls(buckets[first], tier, keep_s, cells.watermarks_ms)
+        for at, end, bucket, slice_id, ttl_s in zip(
+            keys_at.tolist(), ends, buckets[first].tolist(), slices[first].tolist(), ttl_of, strict=True
+        ):
+            key = CellKey(kind, tier, bucket, target.model, slice_id, target.retracted)
+            result.append(Increment(key, numbers[at:end], sums[at:end], target.create, ttl_s))
+    return result
+
+
+def score_cells(wide: Wide, scores: NDArray[np.float64], part: Ints | int) -> Cells:
+    """Long-form entries of the score histogram for rows that have a score.
+
+    Args:
+        wide: the rows' times and slices.
+        scores: float64[n], NaN where there is none.
+        part: 0 scored, 1 labelled positive, 2 labelled negative; int64[n] or one for all.
+    """
+    rated = np.flatnonzero(~np.isnan(scores))
+    cells = score_bin(scores[rated]) * SCORE_PARTS
+    cells = cells + (part if isinstance(part, int) else part[rated])
+    return _spread(wide, rated, cells[:, None], np.ones((len(rated), 1), np.int64))
+
+
+def calibration_cells(wide: Wide, scores: NDArray[np.float64], labels: NDArray[np.float64]) -> Cells:
+    """Long-form entries of the calibration table for labelled rows that have a score."""
+    rated = np.flatnonzero(~np.isnan(scores))
+    p = scores[rated]
+    base = np.minimum((p * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1) * CALIBRATION_PARTS
+    cells = base[:, None] + np.arange(CALIBRATION_PARTS)
+    amounts = np.stack([np.ones(len(rated), np.int64), (labels[rated] > 0.5).astype(np.int64), fixed(p)], 1)
+    return _spread(wide, rated, cells, amounts)
+
+
+def violation_cells(wide: Wide, rows: Ints, features: Ints, codes: Ints) -> Cells:
+    """Long-form entries of the violations array; it is kept for all traffic only."""
+    return Cells(
+        wide.times_ms[rows],
+        np.zeros(len(rows), np.int64),
+        features * CODES + codes,
+        np.ones(len(rows), np.int64),
+        wide.watermarks_ms[rows],
+    )
+
+
+def fold_joins(counts: Sequence[JoinCount], watermark_ms: int, target: Target) -> list[Increment]:
+    """Increments of the join's own counters."""
+    result: list[Increment] = []
+    for create in (True, False):
+        part = [count for count in counts if count.create is create]
+        if part:
+            n = len(part)
+            cells = Cells(
+                np.array([count.time_ms for count in part], np.int64),
+                np.zeros(n, np.int64),
+                np.array([count.cell for count in part], np.int64),
+                np.ones(n, np.int64),
+                # Booking is judged by the chunk's own watermark: no metric depends on it.
+                np.full(n, watermark_ms if create else 0, np.int64),
+            )
+            result.extend(fold_cells(cells, JOIN, Target(target.model, target.tiers, create)))
+    return result
+
+
+def fold_effects(
+    effects: Sequence[Effect], watermarks_ms: Ints, model: str, tiers: tuple[Tier, ...]
+) -> list[Increment]:
+    """Increments of label contributions: applied and taken back, to fresh buckets and to old ones.
+
+    Args:
+        effects: as the join decided.
+        watermarks_ms: int64[rows of the batch], as in `Cells`; read for fresh effects only, since retention
+            of a bucket that was filled before is the store's to judge: labels add to keys that exist.
+        model: the model's name.
+        tiers: all tiers.
+    """
+    result: list[Increment] = []
+    for fresh in (True, False):
+        for retracted in (False, True):
+            part = [e for e in effects if e.fresh is fresh and e.retracted is retracted]
+            if part:
+                target = Target(model, tiers, create=fresh, retracted=retracted)
+                rows = np.array([effect.row for effect in part], np.int64)
+                marks = watermarks_ms[rows] if fresh else np.zeros(len(part), np.int64)
+                result.extend(_fold_effects(part, marks, target))
+    return result
+
+
+def _fold_effects(effects: Sequence[Effect], watermarks_ms: Ints, target: Target) -> list[Increment]:
+    n = len(effects)
+    scores = np.array([effect.stub.score for effect in effects], np.float64)
+    decisions = np.array([effect.stub.decision for effect in effects], np.int8)
+    labels = np.array([effect.value for effect in effects], np.float64)
+    width = max(len(effect.stub.slices) for effect in effects)
+    members = np.full((n, width + 1), OUTSIDE, np.int64)
+    members[:, 0] = ALL_SLICE
+    for i, effect in enumerate(effects):
+        members[i, 1 : 1 + len(effect.stub.slices)] = effect.stub.slices
+    wide = Wide(
+        np.array([effect.stub.time_ms for effect in effects], np.int64),
+        watermarks_ms,
+        members,
+        label_values(scores, decisions, labels),
+    )
+    result = fold_wide(wide, target)
+    part = np.where(labels > 0.5, 1, 2).astype(np.int64)
+    result.extend(fold_cells(score_cells(wide, scores, part), SCORES, target))
+    result.extend(fold_cells(calibration_cells(wide, scores, labels), CALIBRATION, target))
+    return result
+
+
+@dataclass(frozen=True)
+class _Groups:
+    buckets: Ints  # [g], epoch seconds
+    slices: Ints  # [g]
+    sums: Ints  # [g, len(Scalar)]
+    watermark_ms: int
+
+
+def _take(wide: Wide, mask: NDArray[np.bool_]) -> Wide:
+    if mask.all():
+        return wide
+    return Wide(wide.times_ms[mask], wide.watermarks_ms[mask], wide.members[mask], wide.values[mask])
+
+
+def _group(wide: Wide, bucket_s: int) -> _Groups:
+    buckets = wide.times_ms // (bucket_s * 1000) * bucket_s
+    rows, columns = np.nonzero(wide.members != OUTSIDE)
+    slices = wide.members[rows, columns]
+    watermark_ms = int(wide.watermarks_ms.max(initial=0))
+    return _sum_by(buckets[rows], slices, wide.values, rows, watermark_ms)
+
+
+def _sum_by(buckets: Ints, slices: Ints, values: Ints, rows: Ints, watermark_ms: int) -> _Groups:
+    if len(rows) == 0:
+        return _Groups(buckets, slices, np.zeros((0, values.shape[1]), np.int64), watermark_ms)
+    distinct, bucket_index = np.unique(buckets, return_inverse=True)
+    width = int(slices.max()) + 1
+    codes, group = np.unique(bucket_index * width + slices, return_inverse=True)
+    sums = np.empty((len(codes), values.shape[1]), np.int64)
+    for column in range(values.shape[1]):
+        amounts = values[:, column]
+        # float64 adds these integers exactly: a chunk's sum stays far below 2**53.
+        sums[:, column] = np.bincount(group, amounts[rows], len(codes)) if amounts.any() else 0
+    return _Groups(distinct[codes // width], codes % width, sums, watermark_ms)
+
+
+def _coarsen(groups: _Groups, bucket_s: int) -> _Groups:
+    return _sum_by(
+        groups.buckets // bucket_s * bucket_s,
+        groups.slices,
+        groups.sums,
+        np.arange(len(groups.buckets)),
+        groups.watermark_ms,
+    )
+
+
+def _combine(one: _Groups, two: _Groups) -> _Groups:
+    sums = np.concatenate([one.sums, two.sums])
+    return _sum_by(
+        np.concatenate([one.buckets, two.buckets]),
+        np.concatenate([one.slices, two.slices]),
+        sums,
+        np.arange(len(sums)),
+        max(one.watermark_ms, two.watermark_ms),
+    )
+
+
+def _increments(groups: _Groups, tier: Tier, target: Target) -> Iterable[Increment]:
+    ttls = _ttls(groups.buckets, tier, SCALARS.kept_s(tier), np.array([groups.watermark_ms]))
+    for bucket, slice_id, sums, ttl_s in zip(
+        groups.buckets.tolist(), groups.slices.tolist(), groups.sums, ttls, strict=True
+    ):
+        cells = np.flatnonzero(sums)
+        key = CellKey(SCALARS, tier, bucket, target.model, slice_id, target.retracted)
+        yield Increment(key, cells, sums[cells], target.create, ttl_s)
+
+
+def _kept(times_ms: Ints, watermarks_ms: Ints, tier: Tier, kind: Kind) -> NDArray[np.bool_]:
+    ends_ms = (times_ms // (tier.bucket_s * 1000) + 1) * (tier.bucket_s * 1000)
+    kept: NDArray[np.bool_] = ends_ms + kind.kept_s(tier) * 1000 > watermarks_ms
+    return kept
+
+
+def _ttls(buckets: Ints, tier: Tier, keep_s: int, watermarks_ms: Ints) -> list[int]:
+    """Seconds to live: what is left of the retention, in event time, plus some slack."""
+    now_s = int(watermarks_ms.max(initial=0)) // 1000
+    left = buckets + tier.bucket_s + keep_s - now_s
+    ttls: list[int] = np.clip(left + _TTL_SLACK_S, 60, keep_s + tier.bucket_s + _TTL_SLACK_S).tolist()
+    return ttls
+
+
+def _spread(wide: Wide, rows: Ints, cells: Ints, amounts: Ints) -> Cells:
+    """Repeat (row, cell) entries, int64[r, c], for every slice a row belongs to."""
+    at, columns = np.nonzero(wide.members[rows] != OUTSIDE)
+    width = cells.shape[1]
+    source = rows[at]
+    keep = amounts[at].ravel() > 0
+    return Cells(
+        np.repeat(wide.times_ms[source], width)[keep],
+        np.repeat(wide.members[source, columns], width)[keep],
+        cells[at].ravel()[keep],
+        amounts[at].ravel()[keep],
+        np.repeat(wide.watermarks_ms[source], width)[keep],
+    )
+
+
+__all__ = [
+    "VIOLATIONS",
+    "Cells",
+    "Target",
+    "Wide",
+    "calibration_cells",
+    "fold_cells",
+    "fold_effects",
+    "fold_joins",
+    "fold_wide",
+    "label_values",
+    "prediction_values",
+    "score_cells",
+    "violation_cells",
+]

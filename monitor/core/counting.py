@@ -1,0 +1,215 @@
+"""One model's rows of one chunk, from columns to what a flush changes: the pure half of the worker.
+
+`prepare_*` does what does not depend on the store; `count_*` takes what was read of one shard and may be
+called again after a conflict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgpack
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.core.aggregate import (
+    Target,
+    Wide,
+    fold_cells,
+    fold_effects,
+    fold_joins,
+    fold_wide,
+    prediction_values,
+    score_cells,
+    violation_cells,
+)
+from monitor.core.batch import LabelBatch, PredictionBatch
+from monitor.core.counters import ALL_SLICE, SCORES, VIOLATIONS, Increment, Join
+from monitor.core.join import JoinCount, Joined, LabelState, Order, Stub, join_labels, join_predictions
+from monitor.core.plan import ModelPlan
+from monitor.core.schema.violations import Code
+
+Ints = NDArray[np.int64]
+
+EVIDENCE_PER_CHUNK: Final = 3
+"""Samples kept of each kind of failure from one chunk; the store keeps the newest few of all."""
+
+
+@dataclass(frozen=True)
+class Violations:
+    """Violations of a batch: row, feature id (0 is the record itself) and code, int64[k] each."""
+
+    rows: Ints
+    features: Ints
+    codes: Ints
+    names: tuple[str, ...]  # by entry: the feature's name
+    received: tuple[str, ...]  # by entry: what came, for samples; empty text where it was not made
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Predictions of one model with everything that does not depend on the store.
+
+    `members` is int64[n, m]: slice ids, all traffic first. `watermarks_ms` is int64[n].
+    """
+
+    batch: PredictionBatch
+    members: Ints
+    stubs: list[Stub]
+    violations: Violations
+    watermarks_ms: Ints
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What one model's rows change in one shard."""
+
+    joined: Joined
+    increments: list[Increment]
+    evidence: Mapping[str, Sequence[bytes]]
+
+
+def prepare(batch: PredictionBatch, members: Ints, violations: Violations, watermarks_ms: Ints) -> Prepared:
+    """Stubs of a batch whose slices are known.
+
+    Args:
+        batch: the predictions.
+        members: int64[n, d], slice ids per declaration, -1 for none.
+        violations: of the features and of the records.
+        watermarks_ms: int64[n], the partition's running maximum of event time at each row.
+    """
+    scores, decisions = batch.scores.tolist(), batch.decisions.tolist()
+    times, own = batch.times_ms.tolist(), batch.own_time.tolist()
+    stubs = [
+        Stub(times[i], own[i], scores[i], decisions[i], tuple(s for s in slices if s > 0), None)
+        for i, slices in enumerate(members.tolist())
+    ]
+    everyone = np.full((len(batch), 1), ALL_SLICE, np.int64)
+    return Prepared(batch, np.concatenate([everyone, members], 1), stubs, violations, watermarks_ms)
+
+
+def count_predictions(
+    plan: ModelPlan, prepared: Prepared, rows: Ints, seen: Sequence[bytes | None]
+) -> Counted:
+    """Join and count some rows of a batch.
+
+    Args:
+        plan: the model.
+        prepared: the batch.
+        rows: int64[r], the rows of one shard above its fence, in offset order.
+        seen: stored stub values of these rows.
+    """
+    batch = prepared.batch
+    index = rows.tolist()
+    joined = join_predictions(
+        [batch.keys[i] for i in index],
+        [prepared.stubs[i] for i in index],
+        seen,
+        batch.tracked[rows].tolist(),
+    )
+    counted = rows[joined.counted]
+    fresh = np.zeros(len(batch), np.bool_)
+    fresh[counted] = True
+    invalid = np.zeros(len(batch), np.bool_)
+    invalid[prepared.violations.rows] = True
+    target = Target(plan.name, plan.tiers, create=True)
+    wide = Wide(
+        batch.times_ms[counted],
+        prepared.watermarks_ms[counted],
+        prepared.members[counted],
+        prediction_values(
+            batch.scores[counted], batch.decisions[counted], invalid[counted], batch.tracked[counted]
+        ),
+    )
+    increments = fold_wide(wide, target)
+    increments += fold_cells(score_cells(wide, batch.scores[counted], 0), SCORES, target)
+    entries = np.flatnonzero(fresh[prepared.violations.rows])
+    if len(entries):
+        everyone = Wide(batch.times_ms, prepared.watermarks_ms, prepared.members, np.zeros((0, 0), np.int64))
+        v = prepared.violations
+        cells = violation_cells(everyone, v.rows[entries], v.features[entries], v.codes[entries])
+        increments += fold_cells(cells, VIOLATIONS, target)
+    clamped = counted[batch.clamped[counted]]
+    joined.counts += [
+        JoinCount(Join.CLAMPED_TIMESTAMPS, time_ms, create=True)
+        for time_ms in batch.times_ms[clamped].tolist()
+    ]
+    watermark_ms = int(prepared.watermarks_ms.max(initial=0))
+    increments += fold_joins(joined.counts, watermark_ms, target)
+    increments += fold_effects(joined.effects, prepared.watermarks_ms[rows], plan.name, plan.tiers)
+    return Counted(joined, increments, _violation_evidence(prepared, entries))
+
+
+def count_labels(
+    plan: ModelPlan,
+    batch: LabelBatch,
+    source: int,
+    watermark_ms: int,
+    rows: Ints,
+    seen: Sequence[bytes | None],
+) -> Counted:
+    """Join and count some labels.
+
+    Args:
+        plan: the model.
+        batch: the labels.
+        source: number of the topic and partition, part of the order of labels.
+        watermark_ms: of the label partition, for the booking of parked labels.
+        rows: int64[r], the rows of one shard above its fence, in offset order.
+        seen: stored stub values of these rows.
+    """
+    index = rows.tolist()
+    times, values, offsets = batch.times_ms.tolist(), batch.values.tolist(), batch.offsets.tolist()
+    joined = join_labels(
+        [batch.keys[i] for i in index],
+        [LabelState(values[i], Order(times[i], source, offsets[i])) for i in index],
+        seen,
+        batch.tracked[rows].tolist(),
+    )
+    increments = fold_effects(joined.effects, np.zeros(len(batch), np.int64), plan.name, plan.tiers)
+    increments += fold_joins(joined.counts, watermark_ms, Target(plan.name, plan.tiers, create=True))
+    return Counted(joined, increments, _error_evidence(batch, rows, joined))
+
+
+def _violation_evidence(prepared: Prepared, entries: Ints) -> dict[str, list[bytes]]:
+    """A few samples per feature and code: `violations/FEATURE/CODE`."""
+    found: dict[str, list[bytes]] = {}
+    v, batch = prepared.violations, prepared.batch
+    for entry in entries.tolist():
+        if not v.received[entry]:
+            continue
+        row, code = int(v.rows[entry]), Code(int(v.codes[entry]))
+        samples = found.setdefault(f"violations/{v.names[entry]}/{code.slug}", [])
+        if len(samples) < EVIDENCE_PER_CHUNK:
+            samples.append(
+                _sample(batch.request_ids[row], int(batch.times_ms[row]), received=v.received[entry])
+            )
+    return found
+
+
+def _error_evidence(batch: LabelBatch, rows: Ints, joined: Joined) -> dict[str, list[bytes]]:
+    """A few requests per slice that were answered wrongly: `errors/SLICE_ID`."""
+    found: dict[str, list[bytes]] = {}
+    index = rows.tolist()
+    for effect in joined.effects:
+        if effect.retracted or effect.stub.decision < 0 or effect.stub.decision == int(effect.value):
+            continue
+        for slice_id in (ALL_SLICE, *effect.stub.slices):
+            samples = found.setdefault(f"errors/{slice_id}", [])
+            if len(samples) < EVIDENCE_PER_CHUNK:
+                samples.append(
+                    _sample(
+                        batch.request_ids[index[effect.row]],
+                        effect.stub.time_ms,
+                        decision=effect.stub.decision,
+                        label=effect.value,
+                    )
+                )
+    return found
+
+
+def _sample(request_id: str, ts_ms: int, **what: Any) -> bytes:
+    packed: bytes = msgpack.packb({"request_id": request_id, "ts_ms": ts_ms, **what})
+    return packed

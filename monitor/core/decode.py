@@ -1,0 +1,213 @@
+"""From the bytes of a chunk to rows, one record at a time: a bad neighbour harms nobody.
+
+Every record either becomes a row or a dead letter with a bounded reason. Rows of one model form a
+`PredictionBatch` or a `LabelBatch` (`monitor.core.batch`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping as MappingABC
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import orjson
+from pydantic_core import from_json
+
+from monitor.core.mapping import Mapping
+from monitor.core.records import DeadLetter
+from monitor.core.times import parse_instant
+
+REQUEST_ID_CHARS_MAX: Final = 512
+OLDEST_MS: Final = 946_684_800_000
+"""2000-01-01: a timestamp before it is a fault of the producer's clock, not an event."""
+
+_NOT_FINITE = re.compile(rb"NaN|Infinity")
+
+
+class Unreadable(StrEnum):
+    """Why a record went to the dead-letter topic."""
+
+    EMPTY = "empty"  # a tombstone
+    TOO_LARGE = "too_large"
+    TOO_DEEP = "too_deep"
+    NOT_JSON = "not_json"
+    NOT_OBJECT = "not_object"
+    NO_REQUEST_ID = "no_request_id"
+    NO_MODEL = "no_model"
+    UNKNOWN_MODEL = "unknown_model"
+    NO_LABEL = "no_label"
+    UNKNOWN_LABEL = "unknown_label"  # a value that is neither the positive nor the negative class
+
+
+@dataclass(frozen=True, slots=True)
+class RawRecord:
+    """A Kafka record as the decoder needs it; `kafka_ms` is -1 where the record carries no time."""
+
+    value: bytes | None
+    offset: int
+    kafka_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one record may be."""
+
+    record_bytes_max: int = 1_048_576
+    depth_max: int = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A readable record: which request of which model, and the decoded JSON."""
+
+    offset: int
+    kafka_ms: int
+    request_id: str
+    model: str
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A record that cannot be used, with its bounded reason."""
+
+    offset: int
+    reason: Unreadable
+    detail: str
+    value: bytes
+
+
+def decode_chunk(
+    records: Sequence[RawRecord],
+    mapping: Mapping,
+    models: MappingABC[str, object],
+    limits: Limits,
+) -> tuple[list[Row], list[Rejected]]:
+    """Decode every record of a chunk.
+
+    Args:
+        records: in offset order.
+        mapping: where the source keeps its fields.
+        models: the configured models by name.
+        limits: size and nesting.
+
+    Returns:
+        Rows and rejects, each in offset order; together they account for every record.
+    """
+    rows: list[Row] = []
+    rejected: list[Rejected] = []
+    get_id = mapping.getters["request_id"]
+    get_model = mapping.getters["model"]
+    for record in records:
+        body = _parse(record, limits)
+        if isinstance(body, Rejected):
+            rejected.append(body)
+            continue
+        request_id = get_id(body)
+        if isinstance(request_id, int) and not isinstance(request_id, bool):
+            request_id = str(request_id)
+        if not isinstance(request_id, str) or not 1 <= len(request_id) <= REQUEST_ID_CHARS_MAX:
+            path = mapping.paths.get("request_id", "$.request_id")
+            detail = f"expected a text of 1 to {REQUEST_ID_CHARS_MAX} characters or an integer at {path}"
+            rejected.append(Rejected(record.offset, Unreadable.NO_REQUEST_ID, detail, record.value or b""))
+            continue
+        model = get_model(body)
+        if not isinstance(model, str) or model not in models:
+            if model is None:
+                reason = Unreadable.NO_MODEL
+                detail = f"no model at {mapping.paths.get('model', '$.model')}; a constant is written =NAME"
+            else:
+                reason = Unreadable.UNKNOWN_MODEL
+                detail = f"model {str(model)[:80]!r} is not in the settings"
+            rejected.append(Rejected(record.offset, reason, detail, record.value or b""))
+            continue
+        rows.append(Row(record.offset, record.kafka_ms, request_id, model, body))
+    return rows, rejected
+
+
+def _parse(record: RawRecord, limits: Limits) -> dict[str, Any] | Rejected:
+    value = record.value
+    if not value:
+        return Rejected(record.offset, Unreadable.EMPTY, "the record has no value", b"")
+    if len(value) > limits.record_bytes_max:
+        detail = f"{len(value)} bytes; at most {limits.record_bytes_max} are read"
+        return Rejected(record.offset, Unreadable.TOO_LARGE, detail, value)
+    # Counting brackets is a cheap upper bound on nesting; only suspects are measured.
+    if value.count(b"[") + value.count(b"{") > limits.depth_max and _depth(value) > limits.depth_max:
+        detail = f"nested deeper than {limits.depth_max}"
+        return Rejected(record.offset, Unreadable.TOO_DEEP, detail, value)
+    try:
+        body = orjson.loads(value)
+    except ValueError as error:
+        try:
+            # JSON as Python writes it: NaN and Infinity are values to be judged, not noise.
+            if not _NOT_FINITE.search(value):
+                raise
+            body = from_json(value, allow_inf_nan=True)
+        except ValueError:
+            return Rejected(record.offset, Unreadable.NOT_JSON, str(error)[:200], value)
+    if not isinstance(body, dict):
+        detail = f"expected a JSON object, got {type(body).__name__}"
+        return Rejected(record.offset, Unreadable.NOT_OBJECT, detail, value)
+    return body
+
+
+# Possessive, and a string left open runs to the end: linear whatever the bytes.
+_BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
+
+
+def _depth(value: bytes) -> int:
+    deepest = depth = 0
+    for match in _BRACKETS.finditer(value):
+        token = match.group()
+        if token in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif token in b"]}":
+            depth -= 1
+    return deepest
+
+
+def dead_letter(rejected: Rejected, topic: str, partition: int) -> bytes:
+    """The record for the dead-letter topic, as JSON."""
+    head = rejected.value[:200].decode("utf-8", "backslashreplace")
+    escaped = head.encode("unicode_escape").decode("ascii")[:600]
+    letter = DeadLetter(
+        reason=str(rejected.reason),
+        detail=rejected.detail[:500],
+        topic=topic,
+        partition=partition,
+        offset=rejected.offset,
+        value_head=escaped,
+        value_bytes=len(rejected.value),
+    )
+    return letter.model_dump_json().encode()
+
+
+def event_time_ms(value: Any, kafka_ms: int) -> tuple[int, bool, bool]:
+    """Event time of a record.
+
+    A timestamp in the future is clamped to the Kafka record's own time, so that one bad clock cannot
+    push the watermark ahead of everybody.
+
+    Args:
+        value: what the mapping found; None when the record has no time of its own.
+        kafka_ms: the Kafka record's time, -1 for none.
+
+    Returns:
+        (epoch ms, bad, clamped): `bad` says that a time was given and could not be used.
+    """
+    if value is None:
+        return max(kafka_ms, OLDEST_MS), False, False
+    try:
+        instant_ms = parse_instant(value) if isinstance(value, str | int | float) else -1
+    except (ValueError, OverflowError):
+        instant_ms = -1
+    if instant_ms < OLDEST_MS:
+        return max(kafka_ms, OLDEST_MS), True, False
+    if 0 <= kafka_ms < instant_ms:
+        return kafka_ms, False, True
+    return instant_ms, False, False

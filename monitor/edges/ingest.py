@@ -1,0 +1,478 @@
+"""The worker's loop over chunks: decode, join, count, flush; whatever the store answers, end exact.
+
+Drives the pure core over the `Store` port. It knows neither Kafka nor Redis: chunks come from a
+transport, `rewind` goes back to it.
+
+The rule that makes it exact: what a flush changes and the position it is of change together, in the
+store. Whenever the two sides disagree the answer is to seek to the store's fence and go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.core.batch import LabelBatch, PredictionBatch, by_model, read_labels, read_predictions
+from monitor.core.counting import Counted, Prepared, Violations, count_labels, count_predictions, prepare
+from monitor.core.decode import Limits, RawRecord, Rejected, Row, dead_letter, decode_chunk
+from monitor.core.errors import StoreRefused, StoreUnavailable
+from monitor.core.join import shards_of
+from monitor.core.mapping import Mapping as FieldMapping
+from monitor.core.plan import ModelPlan
+from monitor.core.schema.violations import Code
+from monitor.core.slices.assign import other_token, token_name
+from monitor.ports import Clock, Fence, Flush, FlushResult, Outcome, Partition, SeenStub, Store, StubWrite
+
+log = logging.getLogger(__name__)
+
+_RETRY_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
+_CONFLICTS_MAX: Final = 100
+_RECORD: Final = "(record)"
+
+Ints = NDArray[np.int64]
+
+
+class KafkaRecord(Protocol):
+    """A record as the transport delivers it."""
+
+    value: bytes | None
+    offset: int
+    timestamp: int
+
+
+class Chunk(Protocol):
+    """One fetched piece of one partition; its records lie in `[start, next)`."""
+
+    topic: str
+    partition: int
+    start: int
+    next: int
+    records: Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A topic's role and shape."""
+
+    kind: str  # predictions or labels
+    mapping: FieldMapping
+
+
+@dataclass
+class Progress:
+    """What the worker did, for logs and health; resets with the process."""
+
+    records: int = 0
+    flushes: int = 0
+    rewinds: int = 0
+    conflicts: int = 0
+    retries: int = 0
+    dead_letters: int = 0
+
+
+@dataclass
+class _Owned:
+    """A partition this worker consumes: the fences it believes in and where the running maximum stands."""
+
+    fences: list[Fence]
+    position: int
+    watermark_ms: int
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """A chunk as columns per model, with the running maximum of event time after each record."""
+
+    predictions: list[tuple[ModelPlan, Prepared]]
+    labels: list[tuple[ModelPlan, LabelBatch]]
+    rejected: list[Rejected]
+    watermark_ms: int  # after the last record
+
+
+class Ingest:
+    """Chunks in, flushes out.
+
+    Args:
+        store: opened.
+        models: plan by model name.
+        sources: topic → role and mapping.
+        rewind: seeks a partition back to an offset; chunks fetched before are discarded by the transport.
+        clock: for waiting between retries only.
+        limits: of one record.
+        piece_rows_max: a larger chunk is flushed in pieces, so that no script holds the store for long.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        models: Mapping[str, ModelPlan],
+        sources: Mapping[str, Source],
+        rewind: Callable[[Partition, int], Awaitable[None]],
+        clock: Clock,
+        limits: Limits | None = None,
+        piece_rows_max: int = 5_000,
+    ) -> None:
+        self.progress = Progress()
+        self._store = store
+        self._models = dict(models)
+        self._sources = dict(sources)
+        self._rewind = rewind
+        self._clock = clock
+        self._limits = limits or Limits()
+        self._piece_rows_max = piece_rows_max
+        self._owned: dict[Partition, _Owned] = {}
+        self._feature_ids: dict[str, dict[str, int]] = {}
+
+    async def take(self, starts: Mapping[Partition, int]) -> dict[Partition, int]:
+        """Take over partitions: read their fences, making them where a partition is new.
+
+        Args:
+            starts: partition → offset to start at if it was never seen.
+
+        Returns:
+            Position to fetch from, the lowest fence of each partition.
+
+        Raises:
+            StoreRefused: a fence is missing though the partition was counted before.
+        """
+        await self._retry(lambda: self._store.register(starts))
+        fences = await self._retry(lambda: self._store.fences(list(starts)))
+        self._owned = {p: owned for p, owned in self._owned.items() if p in fences}
+        return {partition: self._reset(partition, fences[partition]) for partition in starts}
+
+    @property
+    def positions(self) -> dict[Partition, int]:
+        """Next offset to count of each partition held."""
+        return {partition: owned.position for partition, owned in self._owned.items()}
+
+    async def handle(self, chunk: Chunk) -> None:
+        """Count one chunk, exactly once whatever happens on the way.
+
+        Raises:
+            StoreRefused: the store lost its fences; counting on would count twice.
+        """
+        partition = Partition(chunk.topic, chunk.partition)
+        owned = self._owned.get(partition)
+        if owned is None:
+            return
+        async with owned.lock:
+            for piece in pieces(chunk, self._piece_rows_max):
+                if piece.next > owned.position and not await self._handle(partition, owned, piece):
+                    return
+
+    async def _handle(self, partition: Partition, owned: _Owned, chunk: Chunk) -> bool:
+        """Count one piece. False when the partition was sent back to an earlier position."""
+        if chunk.start > owned.position:
+            # Records between are neither counted nor in the chunk: a seek was overtaken.
+            await self._go_back(partition, owned.position)
+            return False
+        decoded = await self._decode(chunk, owned)
+        results = await asyncio.gather(
+            *(
+                self._flush_shard(shard, partition, owned, chunk, decoded)
+                for shard in range(self._store.shards)
+            )
+        )
+        if not all(results):
+            await self._refresh(partition)
+            return False
+        self.progress.records += len(chunk.records)
+        self.progress.dead_letters += len(decoded.rejected)
+        owned.position = chunk.next
+        owned.watermark_ms = decoded.watermark_ms
+        return True
+
+    async def watch(self) -> None:
+        """Compare every fence held with the store's; a store that went back in time is followed back."""
+        for partition, owned in list(self._owned.items()):
+            if owned.lock.locked():
+                continue
+            async with owned.lock:
+                fences = await self._store.fences([partition])
+                stored = [-1 if fence is None else fence.offset for fence in fences[partition]]
+                if any(now < then.offset for now, then in zip(stored, owned.fences, strict=True)):
+                    log.warning("the store went back in time", extra={"partition": str(partition)})
+                    await self._refresh(partition)
+
+    async def _decode(self, chunk: Chunk, owned: _Owned) -> _Decoded:
+        source = self._sources[chunk.topic]
+        raw = [RawRecord(r.value, r.offset, r.timestamp) for r in chunk.records if r.offset >= chunk.start]
+        rows, rejected = decode_chunk(raw, source.mapping, self._models, self._limits)
+        groups = by_model(rows)
+        if source.kind == "labels":
+            return self._decode_labels(groups, rejected, source, owned)
+        return await self._decode_predictions(groups, rejected, source, owned)
+
+    async def _decode_predictions(
+        self, groups: Mapping[str, list[Row]], rejected: list[Rejected], source: Source, owned: _Owned
+    ) -> _Decoded:
+        batches = [
+            (plan, read_predictions(group, source.mapping, plan.reading, name))
+            for name, group in groups.items()
+            for plan in (self._models[name],)
+        ]
+        offsets, marks = running_maximum([batch for _, batch in batches], owned.watermark_ms)
+        predictions = []
+        for plan, batch in batches:
+            members = await self._members(plan, batch)
+            violations = await self._violations(plan, batch)
+            at = marks[np.searchsorted(offsets, batch.offsets)]
+            predictions.append((plan, prepare(batch, members, violations, at)))
+        return _Decoded(predictions, [], rejected, int(marks[-1]) if len(marks) else owned.watermark_ms)
+
+    def _decode_labels(
+        self, groups: Mapping[str, list[Row]], rejected: list[Rejected], source: Source, owned: _Owned
+    ) -> _Decoded:
+        labels = []
+        for name, group in groups.items():
+            plan = self._models[name]
+            batch, refused = read_labels(group, source.mapping, plan.reading, name)
+            labels.append((plan, batch))
+            rejected = rejected + refused
+        _, marks = running_maximum([batch for _, batch in labels], owned.watermark_ms)
+        return _Decoded([], labels, rejected, int(marks[-1]) if len(marks) else owned.watermark_ms)
+
+    async def _members(self, plan: ModelPlan, batch: PredictionBatch) -> Ints:
+        """Slice ids per row and declaration; tokens never seen get an id from the store first."""
+        tokens = plan.slices.tokens(batch.features, batch.versions)
+        for index, fresh in plan.slices.unknown(tokens).items():
+            spec = plan.slices.specs[index]
+            top = getattr(spec, "top", None)
+            admitted = [True] * len(fresh)
+            if top is not None:
+                names = [token_name(spec, token) for token in fresh]
+                gate = f"values:{spec.name}"
+                places = await self._retry(lambda g=gate, n=names, t=top: self._ids(plan, g, n, t))
+                admitted = [place > 0 for place in places]
+            shown = [
+                token_name(spec, token if inside else other_token(spec))
+                for token, inside in zip(fresh, admitted, strict=True)
+            ]
+            ids = await self._retry(lambda s=shown: self._ids(plan, "slices", s, plan.slices_max))
+            for token, slice_id in zip(fresh, ids, strict=True):
+                # Id 0 is all traffic: a row beyond the cap of slices is in no slice of this declaration.
+                plan.slices.learn(index, token, slice_id if slice_id > 0 else -1)
+        return plan.slices.codes(tokens)
+
+    async def _ids(self, plan: ModelPlan, family: str, names: Sequence[str], limit: int) -> list[int]:
+        return await self._store.ids(plan.name, family, names, limit)
+
+    async def _violations(self, plan: ModelPlan, batch: PredictionBatch) -> Violations:
+        rows = [row for row, _, _ in batch.faults]
+        codes = [int(code) for _, code, _ in batch.faults]
+        features = [0] * len(rows)
+        names = [_RECORD] * len(rows)
+        received = [shown for _, _, shown in batch.faults]
+        if plan.schema is not None:
+            found = plan.schema.check_chunk(batch.features)
+            if len(found.row):
+                ids = await self._ids_of_features(plan)
+                order = plan.schema.names
+                sampled: dict[tuple[int, int], int] = {}
+                for j, (row, feature, code) in enumerate(
+                    zip(found.row.tolist(), found.feature.tolist(), found.code.tolist(), strict=True)
+                ):
+                    name = order[feature] if feature >= 0 else _RECORD
+                    rows.append(row)
+                    codes.append(code)
+                    features.append(ids.get(name, 0))
+                    names.append(name)
+                    # A text is made for the few that may be kept as samples, not for all.
+                    count = sampled[feature, code] = sampled.get((feature, code), 0) + 1
+                    explain = count <= 8
+                    received.append(plan.schema.explain(batch.features, found, j).received if explain else "")
+        return Violations(
+            np.array(rows, np.int64),
+            np.array(features, np.int64),
+            np.array(codes, np.int64),
+            tuple(names),
+            tuple(received),
+        )
+
+    async def _ids_of_features(self, plan: ModelPlan) -> dict[str, int]:
+        known = self._feature_ids.get(plan.name)
+        if known is None and plan.schema is not None:
+            names = list(plan.schema.names)
+            ids = await self._retry(lambda: self._ids(plan, "features", names, len(names) + 1000))
+            known = self._feature_ids[plan.name] = dict(zip(names, ids, strict=True))
+        return known or {}
+
+    async def _flush_shard(
+        self, shard: int, partition: Partition, owned: _Owned, chunk: Chunk, decoded: _Decoded
+    ) -> bool:
+        """Flush what one shard takes of a chunk. False when the partition has to be read again."""
+        for _ in range(_CONFLICTS_MAX):
+            fence = owned.fences[shard]
+            if fence.offset >= chunk.next:
+                return True
+            flush = await self._build(shard, partition, fence, chunk, decoded)
+            result = await self._retry(lambda f=flush: self._store.flush(f))
+            self.progress.flushes += 1
+            match result.outcome:
+                case Outcome.OK:
+                    owned.fences[shard] = Fence(chunk.next, flush.watermark_ms)
+                    return True
+                case Outcome.ALREADY:
+                    owned.fences[shard] = Fence(result.stored, flush.watermark_ms)
+                    return True
+                case Outcome.CONFLICT:
+                    self.progress.conflicts += 1
+                case _:
+                    self._say(result, shard, partition)
+                    return False
+        return False
+
+    async def _build(
+        self, shard: int, partition: Partition, fence: Fence, chunk: Chunk, decoded: _Decoded
+    ) -> Flush:
+        writes: list[StubWrite] = []
+        increments = []
+        evidence: dict[str, Sequence[bytes]] = {}
+        source = crc32(partition.topic.encode()) & 0xFFFF0000 | partition.number & 0xFFFF
+        batches: list[tuple[ModelPlan, PredictionBatch | LabelBatch, Prepared | None]] = [
+            *((plan, prepared.batch, prepared) for plan, prepared in decoded.predictions),
+            *((plan, batch, None) for plan, batch in decoded.labels),
+        ]
+        for plan, batch, prepared in batches:
+            mine = shards_of(plan.name, batch.keys, self._store.shards) == shard
+            rows = np.flatnonzero(mine & (batch.offsets >= fence.offset))
+            if len(rows) == 0:
+                continue
+            seen = await self._read(shard, plan.name, batch, rows)
+            values = [
+                None if (stub := seen.get(batch.keys[i])) is None else stub.value for i in rows.tolist()
+            ]
+            counted: Counted
+            if prepared is not None:
+                counted = count_predictions(plan, prepared, rows, values)
+            else:
+                assert isinstance(batch, LabelBatch)
+                counted = count_labels(plan, batch, source, decoded.watermark_ms, rows, values)
+            writes += [
+                StubWrite(plan.name, key, seen.get(key), value)
+                for key, value in counted.joined.writes.items()
+            ]
+            increments += counted.increments
+            evidence |= {f"{plan.name}/{name}": samples for name, samples in counted.evidence.items()}
+        letters = [
+            dead_letter(rejected, partition.topic, partition.number)
+            for rejected in decoded.rejected
+            if rejected.offset >= fence.offset and rejected.offset % self._store.shards == shard
+        ]
+        return Flush(
+            shard=shard,
+            partition=partition,
+            expected=fence.offset,
+            start=chunk.start,
+            next=chunk.next,
+            watermark_ms=decoded.watermark_ms,
+            stubs=writes,
+            increments=increments,
+            dead_letters=letters,
+            evidence=evidence,
+        )
+
+    async def _read(
+        self, shard: int, model: str, batch: PredictionBatch | LabelBatch, rows: Ints
+    ) -> dict[bytes, SeenStub]:
+        tracked = batch.tracked.tolist()
+        keys = list(dict.fromkeys(batch.keys[i] for i in rows.tolist() if tracked[i]))
+        if not keys:
+            return {}
+        stubs = await self._retry(lambda: self._store.read_stubs(shard, model, keys))
+        return {key: stub for key, stub in zip(keys, stubs, strict=True) if stub is not None}
+
+    async def _refresh(self, partition: Partition) -> None:
+        fences = await self._retry(lambda: self._store.fences([partition]))
+        position = self._reset(partition, fences[partition])
+        await self._go_back(partition, position)
+
+    async def _go_back(self, partition: Partition, offset: int) -> None:
+        self.progress.rewinds += 1
+        await self._rewind(partition, offset)
+
+    def _reset(self, partition: Partition, fences: Sequence[Fence | None]) -> int:
+        known = [fence for fence in fences if fence is not None and fence.offset >= 0]
+        if len(known) < len(fences):
+            raise StoreRefused(
+                f"the store has lost its position in {partition}: it was counted before, and its fence is "
+                "gone. Restore the store from a backup, or empty it to count again from the start."
+            )
+        lowest = min(known, key=lambda fence: fence.offset)
+        owned = self._owned.get(partition)
+        if owned is None:
+            owned = self._owned[partition] = _Owned(known, 0, 0)
+        owned.fences = known
+        owned.position, owned.watermark_ms = lowest.offset, lowest.watermark_ms
+        return lowest.offset
+
+    def _say(self, result: FlushResult, shard: int, partition: Partition) -> None:
+        log.warning(
+            "fence moved: %s",
+            result.outcome,
+            extra={"partition": str(partition), "shard": shard, "stored": result.stored},
+        )
+
+    async def _retry(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        """Repeat until the store answers: an outage is waited out, a lost reply is answered ALREADY."""
+        attempt = 0
+        while True:
+            try:
+                return await call()
+            except StoreUnavailable as error:
+                self.progress.retries += 1
+                wait_s = _RETRY_S[min(attempt, len(_RETRY_S) - 1)]
+                if attempt in {0, 10}:
+                    log.warning("the store cannot be reached: %s", error)
+                attempt += 1
+                await self._clock.sleep(wait_s)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a chunk; the parts' ranges meet, so holes in the log lie inside them."""
+
+    topic: str
+    partition: int
+    start: int
+    next: int
+    records: Sequence[Any]
+
+
+def pieces(chunk: Chunk, rows_max: int) -> Iterator[Chunk]:
+    """A chunk in parts of at most `rows_max` records."""
+    if len(chunk.records) <= rows_max:
+        yield chunk
+        return
+    start = chunk.start
+    for at in range(0, len(chunk.records), rows_max):
+        records = chunk.records[at : at + rows_max]
+        last = at + rows_max >= len(chunk.records)
+        end = chunk.next if last else records[-1].offset + 1
+        yield Piece(chunk.topic, chunk.partition, start, end, records)
+        start = end
+
+
+def running_maximum(batches: Sequence[PredictionBatch | LabelBatch], start_ms: int) -> tuple[Ints, Ints]:
+    """Running maximum of event time over the records of a chunk, whatever their model.
+
+    Returns:
+        (offsets, watermarks_ms), int64[n] each, in offset order.
+    """
+    if not batches:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    offsets = np.concatenate([batch.offsets for batch in batches])
+    times = np.concatenate([batch.times_ms for batch in batches])
+    order = np.argsort(offsets, kind="stable")
+    return offsets[order], np.maximum(np.maximum.accumulate(times[order]), start_ms)
+
+
+__all__ = ["Chunk", "Code", "Ingest", "Progress", "Source", "running_maximum"]

@@ -1,0 +1,176 @@
+"""Bytes to rows: no input stops the decoder, and a bad record leaves its neighbours alone."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.core.batch import ClassNames, Reading, read_labels, read_predictions
+from monitor.core.decode import Limits, RawRecord, Unreadable, dead_letter, decode_chunk, event_time_ms
+from monitor.core.errors import MappingError
+from monitor.core.join import ModelIdentity
+from monitor.core.mapping import Mapping, parse_path
+from monitor.core.records import DeadLetter
+from monitor.core.schema.violations import Code
+
+PLAIN = Mapping.parse()
+MODELS = {"income": object()}
+READING = Reading(0.5, ClassNames(), ModelIdentity())
+GOOD = b'{"request_id": "r-1", "model": "income", "timestamp": 1700000000, "features": {}, "score": 0.8}'
+NOW_MS = 1_700_000_100_000
+
+
+def decode(*values: bytes | None, mapping: Mapping = PLAIN, limits: Limits | None = None):  # type: ignore[no-untyped-def]
+    records = [RawRecord(value, offset, NOW_MS) for offset, value in enumerate(values)]
+    return decode_chunk(records, mapping, MODELS, limits or Limits())
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, Unreadable.EMPTY),
+        (b"", Unreadable.EMPTY),
+        (b"{", Unreadable.NOT_JSON),
+        (b"\xff\xfe{}", Unreadable.NOT_JSON),
+        (b"[1]", Unreadable.NOT_OBJECT),
+        (b"NaN", Unreadable.NOT_OBJECT),
+        (b"{}", Unreadable.NO_REQUEST_ID),
+        (b'{"request_id": true, "model": "income"}', Unreadable.NO_REQUEST_ID),
+        (b'{"request_id": "", "model": "income"}', Unreadable.NO_REQUEST_ID),
+        (b'{"request_id": "r"}', Unreadable.NO_MODEL),
+        (b'{"request_id": "r", "model": "other"}', Unreadable.UNKNOWN_MODEL),
+        (b'{"request_id": "r", "model": ["income"]}', Unreadable.UNKNOWN_MODEL),
+        (b'{"a": ' + b"[" * 40 + b"]" * 40 + b"}", Unreadable.TOO_DEEP),
+        (b'{"a": "' + b"x" * 2_000_000 + b'"}', Unreadable.TOO_LARGE),
+        # Two halves that would be one array if records were joined before parsing.
+        (b'{"request_id": "a", "model": "income", "features": {"x": [', Unreadable.NOT_JSON),
+    ],
+)
+def test_an_unreadable_record_is_told_apart_and_its_neighbours_live(
+    value: bytes | None, reason: Unreadable
+) -> None:
+    rows, rejected = decode(GOOD, value, GOOD)
+    assert [row.offset for row in rows] == [0, 2]
+    assert [(r.offset, r.reason) for r in rejected] == [(1, reason)]
+    letter = DeadLetter.model_validate_json(dead_letter(rejected[0], "predictions", 3))
+    assert (letter.topic, letter.partition, letter.offset, letter.reason) == ("predictions", 3, 1, reason)
+    assert letter.value_bytes == len(value or b"")
+    assert letter.value_head.isascii()
+
+
+def test_brackets_inside_text_are_not_nesting() -> None:
+    value = json.dumps({"request_id": "r", "model": "income", "features": {"note": "[{" * 500 + '"\\'}})
+    assert len(decode(value.encode())[0]) == 1
+
+
+def test_json_as_python_writes_it_is_read() -> None:
+    value = b'{"request_id": 7, "model": "income", "features": {"a": NaN, "b": -Infinity}, "score": NaN}'
+    rows, rejected = decode(value)
+    assert not rejected
+    batch = read_predictions(rows, PLAIN, READING, "income")
+    assert batch.request_ids == ["7"]
+    assert batch.features[0]["b"] == float("-inf")
+    assert [(row, code) for row, code, _ in batch.faults] == [(0, Code.SCORE_RANGE)]
+
+
+@settings(max_examples=300)
+@given(st.lists(st.binary(max_size=60) | st.text(max_size=40).map(lambda t: t.encode()), max_size=5))
+def test_no_bytes_stop_the_decoder(values: list[bytes]) -> None:
+    rows, rejected = decode(*values)
+    assert sorted([r.offset for r in rows] + [r.offset for r in rejected]) == list(range(len(values)))
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(-(10**400), 10**400)
+    | st.floats()
+    | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = ["timestamp", "features", "score", "decision", "label", "model_version", "probabilities", "value"]
+
+
+@settings(max_examples=400)
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, JSON)))
+def test_no_json_in_any_field_stops_the_readers(fields: dict[str, object]) -> None:
+    body = {"request_id": "r", "model": "income", **fields}
+    rows, rejected = decode(json.dumps(body).encode("utf-8", "surrogatepass"), GOOD)
+    assert len(rows) + len(rejected) == 2
+    batch = read_predictions(rows, PLAIN, READING, "income")
+    assert len(batch) == len(rows)
+    labels, refused = read_labels(rows, PLAIN, READING, "income")
+    assert len(labels) + len(refused) == len(rows)
+    assert (batch.times_ms <= NOW_MS).all()
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, (NOW_MS, False, False)),
+        (1_700_000_000, (1_700_000_000_000, False, False)),
+        (1_700_000_000_123, (1_700_000_000_123, False, False)),
+        ("2023-11-14T22:13:20Z", (1_700_000_000_000, False, False)),
+        ("2099-01-01T00:00:00Z", (NOW_MS, False, True)),
+        (0, (NOW_MS, True, False)),
+        ("yesterday", (NOW_MS, True, False)),
+        ([1], (NOW_MS, True, False)),
+        (float("nan"), (NOW_MS, True, False)),
+        (10**300, (NOW_MS, True, False)),
+        (True, (NOW_MS, True, False)),
+    ],
+)
+def test_event_time(value: object, expected: tuple[int, bool, bool]) -> None:
+    assert event_time_ms(value, NOW_MS) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "value", "read"),
+    [
+        (ClassNames(), 1.0, 1),
+        (ClassNames(), False, 0),
+        (ClassNames(), "true", 1),
+        (ClassNames(), 2, -1),
+        (ClassNames(), None, -1),
+        (ClassNames(">50K"), ">50K", 1),
+        (ClassNames(">50K"), "<=50K", 0),
+        (ClassNames(">50K"), 1, -1),
+        (ClassNames("bad", "good"), "god", -1),
+        (ClassNames(1, 2), 2, 0),
+        (ClassNames(1), float("nan"), -1),
+    ],
+)
+def test_class_names(names: ClassNames, value: object, read: int) -> None:
+    assert names.read(value) == read
+
+
+def test_a_mapping_reads_another_shape() -> None:
+    mapping = Mapping.parse(
+        {
+            "request_id": "$.meta['request id']",
+            "model": "=income",
+            "features": "$.rows[0]",
+            "score": "$.out[1]",
+        }
+    )
+    value = json.dumps({"meta": {"request id": "r"}, "rows": [{"age": 3}], "out": [0.1, 0.9]}).encode()
+    rows, _ = decode(value, mapping=mapping)
+    batch = read_predictions(rows, mapping, READING, "income")
+    assert batch.features == [{"age": 3}]
+    assert batch.decisions.tolist() == [1]
+
+
+@pytest.mark.parametrize("path", ["a.b", "$.", "$[x]", "$.a b", "$..a"])
+def test_a_path_that_cannot_be_read_is_refused(path: str) -> None:
+    with pytest.raises(MappingError):
+        parse_path(path)
+
+
+def test_an_unknown_field_names_the_nearest() -> None:
+    with pytest.raises(MappingError, match="did you mean request_id"):
+        Mapping.parse({"requestid": "$.id"})

@@ -1,0 +1,162 @@
+"""The label join's state machine, alone: any order of arrival ends the same."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.core.counters import Join
+from monitor.core.join import (
+    Joined,
+    LabelState,
+    ModelIdentity,
+    Order,
+    Stub,
+    join_labels,
+    join_predictions,
+    shards_of,
+    stub_key,
+)
+
+KEY = stub_key("r-1")
+PREDICTION = Stub(1_000, True, 0.75, 1, (3, 4), None)
+
+
+def label(value: float, time_ms: int, offset: int = 0) -> LabelState:
+    return LabelState(value, Order(time_ms, 0, offset))
+
+
+def net(effects: list[tuple[float, bool]]) -> dict[float, int]:
+    """Applied minus retracted, by label value."""
+    total: dict[float, int] = {}
+    for value, retracted in effects:
+        total[value] = total.get(value, 0) + (-1 if retracted else 1)
+    return {value: count for value, count in total.items() if count}
+
+
+def run(events: list[Stub | LabelState]) -> tuple[Stub, dict[float, int], int, dict[Join, int]]:
+    """Apply events one chunk each; the final stub, net label effects, counted predictions, join counts."""
+    stored: bytes | None = None
+    effects: list[tuple[float, bool]] = []
+    counted = 0
+    counts: dict[Join, int] = {}
+    for event in events:
+        joined: Joined
+        if isinstance(event, Stub):
+            joined = join_predictions([KEY], [event], [stored], [True])
+        else:
+            joined = join_labels([KEY], [event], [stored], [True])
+        stored = joined.writes.get(KEY, stored)
+        effects += [(effect.value, effect.retracted) for effect in joined.effects]
+        counted += len(joined.counted)
+        for count in joined.counts:
+            counts[count.cell] = counts.get(count.cell, 0) + 1
+    assert stored is not None
+    return Stub.unpack(stored), net(effects), counted, counts
+
+
+LABELS = st.lists(
+    st.tuples(st.sampled_from([0.0, 1.0]), st.integers(0, 5)),
+    min_size=0,
+    max_size=5,
+    unique_by=lambda x: x[1],
+)
+
+
+@given(LABELS, st.randoms(use_true_random=False))
+def test_any_order_of_arrival_ends_the_same(given_labels: list[tuple[float, int]], rng: object) -> None:
+    events: list[Stub | LabelState] = [PREDICTION, *(label(v, t, t) for v, t in given_labels)]
+    expected = run(sorted(events, key=lambda e: e.order if isinstance(e, LabelState) else Order(-1, 0, 0)))
+    rng.shuffle(events)  # type: ignore[attr-defined]
+    stub, effects, counted, _ = run(events)
+    assert stub == expected[0]
+    assert effects == expected[1]
+    assert counted == 1
+    if given_labels:
+        winner = max(given_labels, key=lambda pair: pair[1])
+        assert effects == {winner[0]: 1}
+
+
+def test_one_chunk_or_many_is_the_same() -> None:
+    events = [label(1.0, 5), label(0.0, 7), label(0.0, 6), label(0.0, 9)]
+    for order in itertools.permutations(events):
+        at_once = join_labels([KEY] * 4, list(order), [PREDICTION.pack()] * 4, [True] * 4)
+        stub, effects, _, counts = run([PREDICTION, *order])
+        assert Stub.unpack(at_once.writes[KEY]) == stub
+        assert net([(e.value, e.retracted) for e in at_once.effects]) == effects == {0.0: 1}
+        assert sum(counts.values()) == 4
+
+
+def test_an_equal_label_moves_the_order_on() -> None:
+    stub, effects, _, counts = run([PREDICTION, label(1.0, 1), label(1.0, 3), label(0.0, 2)])
+    assert stub.label == label(1.0, 3)
+    assert effects == {1.0: 1}
+    assert counts[Join.STALE_LABELS] == 1
+
+
+def test_an_early_label_is_parked_and_adopted() -> None:
+    stub, effects, counted, counts = run([label(1.0, 500), PREDICTION])
+    assert stub == PREDICTION._replace(label=label(1.0, 500))
+    assert effects == {1.0: 1}
+    assert counted == 1
+    assert counts == {Join.PARKED_LABELS: 1, Join.ADOPTED_LABELS: 1, Join.LABELS_APPLIED: 1}
+
+
+@pytest.mark.parametrize(
+    ("second", "cell"),
+    [
+        (PREDICTION, Join.DUPLICATE_PREDICTIONS),
+        (PREDICTION._replace(score=0.5), Join.CONFLICTING_PREDICTIONS),
+        (PREDICTION._replace(time_ms=2_000), Join.CONFLICTING_PREDICTIONS),
+        # Kafka's time stands in for a missing one and differs between repeats.
+        (PREDICTION._replace(time_ms=2_000, own_time=False), Join.DUPLICATE_PREDICTIONS),
+    ],
+)
+def test_a_second_prediction_never_counts(second: Stub, cell: Join) -> None:
+    stub, _, counted, counts = run([PREDICTION, second])
+    assert stub == PREDICTION
+    assert counted == 1
+    assert counts == {cell: 1}
+
+
+def test_repeats_inside_one_chunk_are_settled_before_the_store() -> None:
+    joined = join_predictions([KEY, KEY], [PREDICTION, PREDICTION], [None, None], [True, True])
+    assert joined.counted == [0]
+    assert [count.cell for count in joined.counts] == [Join.DUPLICATE_PREDICTIONS]
+
+
+@given(
+    st.integers(-1, 2**45),
+    st.booleans(),
+    st.floats(0, 1) | st.just(math.nan),
+    st.sampled_from([-1, 0, 1]),
+    st.lists(st.integers(0, 2**16 - 1), max_size=30),
+    st.none()
+    | st.builds(
+        LabelState,
+        st.floats(allow_nan=False),
+        st.builds(Order, st.integers(0, 2**45), st.integers(0, 2**32 - 1), st.integers(0, 2**60)),
+    ),
+)
+def test_packing_is_exact(
+    time_ms: int, own: bool, score: float, decision: int, slices: list[int], known: LabelState | None
+) -> None:
+    stub = Stub(time_ms, own, score, decision, tuple(slices), known)
+    again = Stub.unpack(stub.pack())
+    assert again._replace(score=0) == stub._replace(score=0)
+    assert again.score == score or math.isnan(score)
+    assert len(stub.pack()) == 20 + 2 * len(slices) + (28 if known else 0)
+
+
+def test_the_label_sample_and_the_shard_depend_on_the_id_alone() -> None:
+    keys = [stub_key(f"r-{i}") for i in range(20_000)]
+    tracked = ModelIdentity(0.1).tracked(keys)
+    assert 0.09 < tracked.mean() < 0.11
+    assert (ModelIdentity(0.2).tracked(keys) >= tracked).all()
+    shards = shards_of("income", keys, 4)
+    assert set(shards.tolist()) == {0, 1, 2, 3}
+    assert (shards_of("income", keys[::2], 4) == shards[::2]).all()
