@@ -1,0 +1,208 @@
+"""Settings of one model: what it answers, how it is judged, what is worth an alert."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+
+from monitor.config.problems import Problem, Problems, Section, nearest
+from monitor.config.values import DurationS, ExistingFile, InstantMs, RatePerS, Share, existing_file
+from monitor.core.errors import SchemaError
+from monitor.core.schema import FeatureSchema
+from monitor.core.slices.spec import CategorySlice, SliceSpec, VersionSlice, features_of, parse_slice
+
+ClassValue = bool | int | str
+"""A class as labels name it."""
+
+_WAIT_S_MAX = 400 * 86_400
+
+
+def _task(value: Any) -> Any:
+    if value in ("multiclass", "regression"):
+        raise ValueError(f"{value} is not in this release; binary is")
+    return value
+
+
+def _schema(value: Any, info: ValidationInfo) -> FeatureSchema:
+    if isinstance(value, FeatureSchema):
+        return value
+    try:
+        return FeatureSchema.load(existing_file(value, info))
+    except SchemaError as error:
+        raise Problems([Problem((), f"{value}: {problem}") for problem in error.problems]) from None
+
+
+def _slices(value: Any) -> tuple[SliceSpec, ...]:
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"expected a list, e.g. [sex, {{feature: age, bins: [25, 40]}}], got {value!r}")
+    specs: list[SliceSpec] = []
+    problems: list[Problem] = []
+    for position, item in enumerate(value):
+        try:
+            specs.append(item if isinstance(item, SliceSpec) else parse_slice(item))
+        except ValueError as error:
+            problems.append(Problem((position,), str(error)))
+            continue
+        if specs[-1] in specs[:-1]:
+            problems.append(Problem((position,), f"declared twice: {item!r}"))
+    if problems:
+        raise Problems(problems)
+    return tuple(specs)
+
+
+def _class_value(value: Any) -> Any:
+    if not isinstance(value, bool | int | str):
+        raise ValueError(
+            f"expected a class as labels name it (a whole number, a text or true), got {value!r}"
+        )
+    return value
+
+
+class Reference(Section):
+    """What is normal for the model: a file of judged rows, or a labelled stretch of live traffic."""
+
+    file: ExistingFile | None = Field(
+        None, description="CSV, Parquet or JSONL with features, score and label."
+    )
+    from_ms: InstantMs | None = Field(None, alias="from", description="Event time at which it begins.")
+    to_ms: InstantMs | None = Field(None, alias="to", description="Event time at which it ends.")
+
+    @classmethod
+    def rules(cls, raw: Mapping[str, Any]) -> Iterator[Problem]:
+        """Either a file or a stretch."""
+        if ("file" in raw) == bool({"from", "to"} & raw.keys()):
+            yield Problem((), "expected either {file} or {from, to}")
+        for key, other in (("from", "to"), ("to", "from")):
+            if key in raw and other not in raw:
+                yield Problem((key,), f"comes together with {other}")
+
+    @field_validator("to_ms")
+    @classmethod
+    def _forwards(cls, to_ms: int | None, info: ValidationInfo) -> int | None:
+        from_ms = info.data.get("from_ms")
+        if to_ms is not None and from_ms is not None and to_ms <= from_ms:
+            raise ValueError("must be later than from")
+        return to_ms
+
+
+class LabelSettings(Section):
+    """How long labels take and when a cohort is complete enough to judge."""
+
+    wait_s: DurationS = Field(
+        86_400,
+        alias="wait",
+        ge=1,
+        le=_WAIT_S_MAX,
+        description="How long a prediction waits for its label, e.g. 7d.",
+    )
+    ready_at: Share = Field(0.95, description="Share of labels at which a cohort is judged before its wait.")
+    sample: Share = Field(1.0, description="Share of request ids whose labels are joined; bounds memory.")
+
+
+class AlertSettings(Section):
+    """What is worth telling somebody."""
+
+    false_alarms_per_s: RatePerS = Field(
+        12 / (365.25 * 86_400),
+        alias="false_alarms",
+        description="How many false alarms the model may raise, e.g. 1 per month.",
+    )
+    min_effect: float = Field(
+        1.25, gt=1, le=100, description="Smallest odds ratio between a slice and the rest that matters."
+    )
+
+
+class ProbeSettings(Section):
+    """Questions asked of the model itself. Read and checked, not acted upon in this release."""
+
+    endpoint: str = Field(pattern=r"^https?://\S+$", description="Address of the model's endpoint.")
+    format: Literal["json", "kserve", "tensorflow", "mlflow"] = Field(
+        "json", description="What the endpoint speaks."
+    )
+    sample: Share = Field(0.01, description="Share of requests that are probed.")
+    budget_rows_per_s: float = Field(50.0, gt=0, description="Most rows a second sent to the endpoint.")
+
+
+class ModelSettings(Section):
+    """One model."""
+
+    task: Annotated[Literal["binary"], BeforeValidator(_task)] = Field(
+        "binary", description="What the model predicts."
+    )
+    threshold: float = Field(
+        0.5, ge=0, le=1, description="Score from which the decision is positive, where none is sent."
+    )
+    positive_class: Annotated[ClassValue, BeforeValidator(_class_value)] = Field(
+        1, description="The positive class as labels and decisions name it; 1 also reads true."
+    )
+    negative_class: Annotated[ClassValue, BeforeValidator(_class_value)] | None = Field(
+        None, description="The negative class; where left out, every other label is negative."
+    )
+    feature_schema: Annotated[FeatureSchema | None, BeforeValidator(_schema)] = Field(
+        None, alias="schema", description="Feature schema file."
+    )
+    reference: Reference | None = Field(None, description="What is normal; without it the model is learning.")
+    slices: Annotated[tuple[SliceSpec, ...], BeforeValidator(_slices)] = Field(
+        (), description="Groups of requests that are measured on their own."
+    )
+    protected: tuple[str, ...] = Field(
+        (), description="Features whose groups must be served alike; each is a slice too."
+    )
+    entity: str | None = Field(None, description="Feature that names whose rows are not independent.")
+    labels: LabelSettings = Field(default_factory=LabelSettings, description="The wait for labels.")
+    alerts: AlertSettings = Field(default_factory=AlertSettings, description="What is worth an alert.")
+    probes: ProbeSettings | None = Field(None, description="Questions to the model; not in this release.")
+
+    @property
+    def slice_specs(self) -> tuple[SliceSpec, ...]:
+        """Every declaration that is counted: declared ones, protected features, the model version."""
+        declared = {spec.feature for spec in self.slices if isinstance(spec, CategorySlice)}
+        protected = tuple(CategorySlice(name) for name in self.protected if name not in declared)
+        return (*self.slices, *protected, VersionSlice())
+
+    @property
+    def reference_file(self) -> Path | None:
+        """The reference's file, where it is one."""
+        return self.reference.file if self.reference else None
+
+    @classmethod
+    def rules(cls, raw: Mapping[str, Any]) -> Iterator[Problem]:
+        """Classes that cannot be told apart."""
+        negative = raw.get("negative_class")
+        if negative is not None and str(negative) == str(raw.get("positive_class", 1)):
+            yield Problem(("negative_class",), f"is the positive class too: {negative!r}")
+
+    @field_validator("slices")
+    @classmethod
+    def _slices_known(cls, slices: tuple[SliceSpec, ...], info: ValidationInfo) -> tuple[SliceSpec, ...]:
+        problems = [
+            Problem((position,), complaint)
+            for position, spec in enumerate(slices)
+            for feature in features_of(spec)
+            if (complaint := _unknown_feature(feature, info))
+        ]
+        if problems:
+            raise Problems(problems)
+        return slices
+
+    @field_validator("protected")
+    @classmethod
+    def _protected_known(cls, protected: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        problems = [
+            Problem((position,), complaint)
+            for position, feature in enumerate(protected)
+            if (complaint := _unknown_feature(feature, info))
+        ]
+        if problems:
+            raise Problems(problems)
+        return protected
+
+
+def _unknown_feature(feature: str, info: ValidationInfo) -> str:
+    schema = info.data.get("feature_schema")
+    if schema is None or feature in schema.features:
+        return ""
+    return f"no feature {feature!r} in the schema{nearest(feature, list(schema.features))}"

@@ -1,0 +1,294 @@
+"""Settings of the services the monitor attaches to: Kafka and Redis.
+
+Asking for TLS in an option while the protocol or the address is plaintext is refused, never ignored.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+
+from monitor.config.problems import Problem, Problems, Section
+from monitor.config.values import ExistingFile
+from monitor.core.errors import MappingError
+from monitor.core.mapping import Mapping as FieldMapping
+
+EMBEDDED: Final = "embedded"
+"""In place of an address: use the bundled broker or store."""
+
+_SERVER: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
+_TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
+
+
+def _servers(value: Any) -> tuple[str, ...]:
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, list | tuple) or not items:
+        raise ValueError(f"expected host:port, a list of them, or embedded, got {value!r}")
+    servers = tuple(str(item).strip() for item in items)
+    if servers == (EMBEDDED,):
+        return servers
+    for server in servers:
+        match = _SERVER.fullmatch(server)
+        if match is None or not 1 <= int(match[2]) <= 65_535:
+            raise ValueError(f"expected host:port, a list of them, or embedded, got {server!r}")
+    return servers
+
+
+def _topic(value: Any) -> str:
+    if not isinstance(value, str) or not _TOPIC.fullmatch(value) or value in {".", ".."}:
+        raise ValueError(f"expected the name of a topic (letters, digits, . _ -), got {value!r}")
+    return value
+
+
+def _topics(value: Any) -> tuple[str, ...]:
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, list | tuple) or not items:
+        raise ValueError(f"expected a list of topics, e.g. [predictions], got {value!r}")
+    return tuple(_topic(item) for item in items)
+
+
+def _mapping(value: Any) -> FieldMapping:
+    if isinstance(value, FieldMapping):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError(f"expected fields and their paths, e.g. {{request_id: $.id}}, got {value!r}")
+    problems = []
+    for field, path in value.items():
+        try:
+            if not isinstance(path, str):
+                raise MappingError(f"expected a path ($.payload.id) or a constant (=income), got {path!r}")
+            FieldMapping.parse({str(field): path})
+        except MappingError as error:
+            problems.append(Problem((str(field),), str(error).removeprefix(f"{field}: ")))
+    if problems:
+        raise Problems(problems)
+    return FieldMapping.parse(value)
+
+
+def _sources(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _some_sources(value: Any) -> Any:
+    if value in (None, [], {}):
+        raise ValueError("expected {topics: [...]}, or a list of such sources")
+    return _sources(value)
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+Topic = Annotated[str, BeforeValidator(_topic)]
+
+
+class Source(Section):
+    """Topics that share one shape of record."""
+
+    topics: Annotated[tuple[str, ...], BeforeValidator(_topics)] = Field(
+        description="Topics to read, e.g. [predictions]."
+    )
+    mapping: Annotated[FieldMapping, BeforeValidator(_mapping)] = Field(
+        default_factory=FieldMapping.parse,
+        repr=False,
+        description="Where each of our fields is in the record; empty reads the plain form.",
+    )
+    start: Literal["earliest", "latest"] = Field(
+        "earliest", description="Where a partition that was never read before begins."
+    )
+
+
+class AlertsTopic(Section):
+    """Where alerts are published."""
+
+    topic: Topic = Field("model-alerts", description="Topic of alert transitions, best compacted.")
+
+
+class DeadLettersTopic(Section):
+    """Where records that cannot be read go."""
+
+    topic: Topic = Field("monitor-dead-letters", description="Topic of unreadable records and their reasons.")
+
+
+class KafkaSettings(Section):
+    """The brokers, how to talk to them, and which topics are what.
+
+    `predictions` and `labels` are tuples of `Source`, also where a single one is written.
+    """
+
+    bootstrap_servers: Annotated[tuple[str, ...], BeforeValidator(_servers)] = Field(
+        description="Brokers as host:port, or embedded."
+    )
+    group_id: str = Field(
+        "inference-monitor", min_length=1, max_length=255, description="Consumer group of the workers."
+    )
+    isolation_level: Literal["read_committed", "read_uncommitted"] = Field(
+        "read_committed", description="Whether records of open or aborted transactions are skipped."
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How to talk to the brokers."
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "PLAIN", description="How to log in, with a SASL protocol."
+    )
+    sasl_username: str | None = Field(None, description="User name, with a SASL protocol.")
+    sasl_password: SecretStr | None = Field(
+        None, description="Password, with a SASL protocol; best given in the environment."
+    )
+    ssl_cafile: ExistingFile | None = Field(
+        None, description="CA certificates (PEM); the system's where left out."
+    )
+    ssl_certfile: ExistingFile | None = Field(None, description="Client certificate (PEM).")
+    ssl_keyfile: ExistingFile | None = Field(None, description="Private key of the client certificate (PEM).")
+    ssl_check_hostname: bool = Field(True, description="Whether the certificate must name the broker.")
+    predictions: Annotated[tuple[Source, ...], BeforeValidator(_some_sources)] = Field(
+        description="The source, or list of sources, of predictions."
+    )
+    labels: Annotated[tuple[Source, ...], BeforeValidator(_sources)] = Field(
+        (), description="The source, or list of sources, of labels."
+    )
+    alerts: AlertsTopic = Field(default_factory=AlertsTopic, description="Where alerts are published.")
+    dead_letters: DeadLettersTopic = Field(
+        default_factory=DeadLettersTopic, description="Where unreadable records go."
+    )
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the bundled broker is asked for."""
+        return self.bootstrap_servers == (EMBEDDED,)
+
+    @property
+    def input_topics(self) -> tuple[str, ...]:
+        """Every topic that is read, predictions first."""
+        return tuple(topic for source in (*self.predictions, *self.labels) for topic in source.topics)
+
+    def client_options(self) -> dict[str, Any]:
+        """Connection options under the names that kafka-python's clients use."""
+        options: dict[str, Any] = {
+            "bootstrap_servers": list(self.bootstrap_servers),
+            "security_protocol": self.security_protocol,
+        }
+        if self.security_protocol.endswith("SSL"):
+            options |= {
+                "ssl_cafile": _text(self.ssl_cafile),
+                "ssl_certfile": _text(self.ssl_certfile),
+                "ssl_keyfile": _text(self.ssl_keyfile),
+                "ssl_check_hostname": self.ssl_check_hostname,
+            }
+        if self.security_protocol.startswith("SASL"):
+            options |= {
+                "sasl_mechanism": self.sasl_mechanism,
+                "sasl_plain_username": self.sasl_username,
+                "sasl_plain_password": self.sasl_password.get_secret_value() if self.sasl_password else None,
+            }
+        return options
+
+    @classmethod
+    def rules(cls, raw: Mapping[str, Any]) -> Iterator[Problem]:
+        """Security options that the protocol would ignore, and topics with two meanings."""
+        protocol = raw.get("security_protocol", "PLAINTEXT")
+        # Tuples, not sets: what a person wrote may be unhashable.
+        plain, anonymous = ("PLAINTEXT", "SASL_PLAINTEXT"), ("PLAINTEXT", "SSL")
+        for key in raw:
+            if str(key).startswith("ssl_") and protocol in plain:
+                secure = "SASL_SSL" if protocol == "SASL_PLAINTEXT" else "SSL"
+                text = f"asks for TLS, but security_protocol is {protocol}; set it to {secure}"
+                yield Problem((str(key),), text)
+            if str(key).startswith("sasl_") and protocol in anonymous:
+                login = "SASL_SSL" if protocol == "SSL" else "SASL_SSL or SASL_PLAINTEXT"
+                text = f"asks to log in, but security_protocol is {protocol}; set it to {login}"
+                yield Problem((str(key),), text)
+        if protocol in ("SASL_PLAINTEXT", "SASL_SSL"):
+            for key in ("sasl_username", "sasl_password"):
+                if key not in raw:
+                    yield Problem((key,), f"missing; security_protocol {protocol} logs in")
+        for key, other in (("ssl_certfile", "ssl_keyfile"), ("ssl_keyfile", "ssl_certfile")):
+            if key in raw and other not in raw:
+                yield Problem((key,), f"comes together with {other}")
+        if raw.get("bootstrap_servers") in (EMBEDDED, [EMBEDDED]) and protocol != "PLAINTEXT":
+            yield Problem(("security_protocol",), "the embedded broker speaks PLAINTEXT only; leave it out")
+        yield from _topic_clashes(raw)
+
+
+def _topic_clashes(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    meaning: dict[str, str] = {}
+    for key, default in (("alerts", "model-alerts"), ("dead_letters", "monitor-dead-letters")):
+        section = raw.get(key)
+        topic = section.get("topic", default) if isinstance(section, dict) else default
+        if isinstance(topic, str):
+            if topic in meaning:
+                yield Problem((key, "topic"), f"topic {topic} is {meaning[topic]} already")
+            meaning[topic] = f"kafka.{key}"
+    for key in ("predictions", "labels"):
+        for source in _sources(raw.get(key) or []):
+            topics = source.get("topics") if isinstance(source, dict) else None
+            for topic in [topics] if isinstance(topics, str) else topics or []:
+                if str(topic) in meaning:
+                    yield Problem((key,), f"topic {topic} is {meaning[str(topic)]} already; it is read once")
+                meaning[str(topic)] = f"kafka.{key}"
+
+
+class RedisSettings(Section):
+    """The store. A user and a password written in the URL are moved out of it, so no copy of it leaks."""
+
+    url: str = Field(
+        "redis://localhost:6379/0",
+        description="Address: redis://, rediss:// (TLS), unix://, or embedded.",
+    )
+    username: str | None = Field(None, description="ACL user.")
+    password: SecretStr | None = Field(None, description="Password; best given in the environment.")
+    ssl_ca_certs: ExistingFile | None = Field(None, description="CA certificates (PEM) for rediss://.")
+    shards: int = Field(
+        1, ge=1, le=256, description="Parts the store is cut into: 1, or near the number of primaries."
+    )
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the bundled store is asked for."""
+        return self.url == EMBEDDED
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_url(cls, raw: Any) -> Any:
+        """Runs before `rules`, which see credentials in the URL only where they are given twice."""
+        if not isinstance(raw, dict) or not isinstance(raw.get("url"), str):
+            return raw
+        parts = urlsplit(raw["url"])
+        login, at, host = parts.netloc.rpartition("@")
+        user, _, password = login.partition(":")
+        inside = {"username": unquote(user), "password": unquote(password)}
+        inside = {key: value for key, value in inside.items() if value}
+        if not at or any(raw.get(key) is not None for key in inside):
+            return raw
+        return raw | inside | {"url": urlunsplit(parts._replace(netloc=host))}
+
+    @classmethod
+    def rules(cls, raw: Mapping[str, Any]) -> Iterator[Problem]:
+        """TLS options with a plaintext address; credentials given twice."""
+        url = raw.get("url", "redis://localhost:6379/0")
+        if not isinstance(url, str):
+            return
+        parts = urlsplit(url)
+        if parts.scheme != "rediss":
+            asked = [key for key in raw if str(key).startswith("ssl_")]
+            query = [key for key, _ in parse_qsl(parts.query) if key.startswith("ssl")]
+            for key in (*asked, *(("url",) if query else ())):
+                yield Problem((key,), "asks for TLS, but the address is plaintext; write rediss://")
+        if "@" in parts.netloc:
+            user, _, password = parts.netloc.rpartition("@")[0].partition(":")
+            for key, inside in (("username", user), ("password", password)):
+                if inside and raw.get(key) is not None:
+                    yield Problem((key,), "is in the url as well; keep one of them")
+
+    @field_validator("url")
+    @classmethod
+    def _known_scheme(cls, url: str) -> str:
+        if url != EMBEDDED and urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
+            shown = re.sub(r"//[^@]*@", "//***@", url)
+            raise ValueError(f"expected redis://, rediss://, unix:// or embedded, got {shown!r}")
+        return url
