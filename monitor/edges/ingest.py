@@ -20,21 +20,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.core.batch import LabelBatch, PredictionBatch, by_model, read_labels, read_predictions
-from monitor.core.counting import Counted, Prepared, Violations, count_labels, count_predictions, prepare
+from monitor.core.counting import Counted, Prepared, count_labels, count_predictions, prepare
 from monitor.core.decode import Limits, RawRecord, Rejected, Row, dead_letter, decode_chunk
-from monitor.core.errors import StoreRefused, StoreUnavailable
+from monitor.core.errors import StoreRefused
 from monitor.core.join import shards_of
 from monitor.core.mapping import Mapping as FieldMapping
 from monitor.core.plan import ModelPlan
-from monitor.core.schema.violations import Code
-from monitor.core.slices.assign import other_token, token_name
+from monitor.edges.prepare import Preparer, until_answered
 from monitor.ports import Clock, Fence, Flush, FlushResult, Outcome, Partition, SeenStub, Store, StubWrite
 
 log = logging.getLogger(__name__)
 
-_RETRY_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 _CONFLICTS_MAX: Final = 100
-_RECORD: Final = "(record)"
 
 Ints = NDArray[np.int64]
 
@@ -129,7 +126,7 @@ class Ingest:
         self._limits = limits or Limits()
         self._piece_rows_max = piece_rows_max
         self._owned: dict[Partition, _Owned] = {}
-        self._feature_ids: dict[str, dict[str, int]] = {}
+        self._preparer = Preparer(store, self._retry)
 
     async def take(self, starts: Mapping[Partition, int]) -> dict[Partition, int]:
         """Take over partitions: read their fences, making them where a partition is new.
@@ -222,8 +219,8 @@ class Ingest:
         offsets, marks = running_maximum([batch for _, batch in batches], owned.watermark_ms)
         predictions = []
         for plan, batch in batches:
-            members = await self._members(plan, batch)
-            violations = await self._violations(plan, batch)
+            members = await self._preparer.members(plan, batch)
+            violations = await self._preparer.violations(plan, batch)
             at = marks[np.searchsorted(offsets, batch.offsets)]
             predictions.append((plan, prepare(batch, members, violations, at)))
         return _Decoded(predictions, [], rejected, int(marks[-1]) if len(marks) else owned.watermark_ms)
@@ -239,71 +236,6 @@ class Ingest:
             rejected = rejected + refused
         _, marks = running_maximum([batch for _, batch in labels], owned.watermark_ms)
         return _Decoded([], labels, rejected, int(marks[-1]) if len(marks) else owned.watermark_ms)
-
-    async def _members(self, plan: ModelPlan, batch: PredictionBatch) -> Ints:
-        """Slice ids per row and declaration; tokens never seen get an id from the store first."""
-        tokens = plan.slices.tokens(batch.features, batch.versions)
-        for index, fresh in plan.slices.unknown(tokens).items():
-            spec = plan.slices.specs[index]
-            top = getattr(spec, "top", None)
-            admitted = [True] * len(fresh)
-            if top is not None:
-                names = [token_name(spec, token) for token in fresh]
-                gate = f"values:{spec.name}"
-                places = await self._retry(lambda g=gate, n=names, t=top: self._ids(plan, g, n, t))
-                admitted = [place > 0 for place in places]
-            shown = [
-                token_name(spec, token if inside else other_token(spec))
-                for token, inside in zip(fresh, admitted, strict=True)
-            ]
-            ids = await self._retry(lambda s=shown: self._ids(plan, "slices", s, plan.slices_max))
-            for token, slice_id in zip(fresh, ids, strict=True):
-                # Id 0 is all traffic: a row beyond the cap of slices is in no slice of this declaration.
-                plan.slices.learn(index, token, slice_id if slice_id > 0 else -1)
-        return plan.slices.codes(tokens)
-
-    async def _ids(self, plan: ModelPlan, family: str, names: Sequence[str], limit: int) -> list[int]:
-        return await self._store.ids(plan.name, family, names, limit)
-
-    async def _violations(self, plan: ModelPlan, batch: PredictionBatch) -> Violations:
-        rows = [row for row, _, _ in batch.faults]
-        codes = [int(code) for _, code, _ in batch.faults]
-        features = [0] * len(rows)
-        names = [_RECORD] * len(rows)
-        received = [shown for _, _, shown in batch.faults]
-        if plan.schema is not None:
-            found = plan.schema.check_chunk(batch.features)
-            if len(found.row):
-                ids = await self._ids_of_features(plan)
-                order = plan.schema.names
-                sampled: dict[tuple[int, int], int] = {}
-                for j, (row, feature, code) in enumerate(
-                    zip(found.row.tolist(), found.feature.tolist(), found.code.tolist(), strict=True)
-                ):
-                    name = order[feature] if feature >= 0 else _RECORD
-                    rows.append(row)
-                    codes.append(code)
-                    features.append(ids.get(name, 0))
-                    names.append(name)
-                    # A text is made for the few that may be kept as samples, not for all.
-                    count = sampled[feature, code] = sampled.get((feature, code), 0) + 1
-                    explain = count <= 8
-                    received.append(plan.schema.explain(batch.features, found, j).received if explain else "")
-        return Violations(
-            np.array(rows, np.int64),
-            np.array(features, np.int64),
-            np.array(codes, np.int64),
-            tuple(names),
-            tuple(received),
-        )
-
-    async def _ids_of_features(self, plan: ModelPlan) -> dict[str, int]:
-        known = self._feature_ids.get(plan.name)
-        if known is None and plan.schema is not None:
-            names = list(plan.schema.names)
-            ids = await self._retry(lambda: self._ids(plan, "features", names, len(names) + 1000))
-            known = self._feature_ids[plan.name] = dict(zip(names, ids, strict=True))
-        return known or {}
 
     async def _flush_shard(
         self, shard: int, partition: Partition, owned: _Owned, chunk: Chunk, decoded: _Decoded
@@ -422,18 +354,10 @@ class Ingest:
         )
 
     async def _retry(self, call: Callable[[], Awaitable[Any]]) -> Any:
-        """Repeat until the store answers: an outage is waited out, a lost reply is answered ALREADY."""
-        attempt = 0
-        while True:
-            try:
-                return await call()
-            except StoreUnavailable as error:
-                self.progress.retries += 1
-                wait_s = _RETRY_S[min(attempt, len(_RETRY_S) - 1)]
-                if attempt in {0, 10}:
-                    log.warning("the store cannot be reached: %s", error)
-                attempt += 1
-                await self._clock.sleep(wait_s)
+        def count() -> None:
+            self.progress.retries += 1
+
+        return await until_answered(call, self._clock, count)
 
 
 @dataclass(frozen=True)
@@ -475,4 +399,4 @@ def running_maximum(batches: Sequence[PredictionBatch | LabelBatch], start_ms: i
     return offsets[order], np.maximum(np.maximum.accumulate(times[order]), start_ms)
 
 
-__all__ = ["Chunk", "Code", "Ingest", "Progress", "Source", "running_maximum"]
+__all__ = ["Chunk", "Ingest", "Progress", "Source", "running_maximum"]

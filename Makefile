@@ -1,0 +1,46 @@
+# Verbs a newcomer guesses. Everything runs in .venv, made on first use; only Python is needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check fix bench schemas clean help
+
+help:  ## What can be done here
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(VENV)/.demo: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e '.[embedded,demo]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.demo  ## Watch live traffic fail and each failure alerted (ARGS="--headless --json")
+	@$(BIN)/monitor demo $(ARGS)
+
+test: $(VENV)/.dev  ## All tests, on bundled services unless MONITOR_TEST_KAFKA / MONITOR_TEST_REDIS name others
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev  ## Lint, format, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: $(VENV)/.dev  ## Format and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+schemas: $(VENV)/.dev  ## Write schemas/ anew from the records
+	$(BIN)/python -m monitor.core.json_schemas schemas
+
+bench: $(VENV)/.dev  ## Benchmarks, with a report in benchmarks/reports/
+	$(BIN)/python -m benchmarks.run $(ARGS)
+
+clean:  ## Remove the virtual environment and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .services

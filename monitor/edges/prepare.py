@@ -1,0 +1,119 @@
+"""What a batch needs of the store before it can be counted: ids of its slices and of its features."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.core.batch import PredictionBatch
+from monitor.core.counting import Violations
+from monitor.core.errors import StoreUnavailable
+from monitor.core.plan import ModelPlan
+from monitor.core.schema.violations import RECORD
+from monitor.core.slices.assign import OUTSIDE, other_token, token_name
+from monitor.core.slices.spec import CategorySlice, CrossSlice, VersionSlice
+from monitor.ports import Clock, Store
+
+log = logging.getLogger(__name__)
+
+_WAITS_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
+_EXPLAINED_PER_KIND: Final = 8
+
+Retry = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
+Ints = NDArray[np.int64]
+
+
+class Preparer:
+    """Slice ids and violations of batches; ids are asked of the store once per name.
+
+    Args:
+        store: opened.
+        retry: calls until the store answers.
+    """
+
+    def __init__(self, store: Store, retry: Retry) -> None:
+        self._store = store
+        self._retry = retry
+        self._feature_ids: dict[str, dict[str, int]] = {}
+
+    async def members(self, plan: ModelPlan, batch: PredictionBatch) -> Ints:
+        """Slice ids, int64[rows, declarations], `OUTSIDE` where a row is in none."""
+        tokens = plan.slices.tokens(batch.features, batch.versions)
+        for index, fresh in plan.slices.unknown(tokens).items():
+            spec = plan.slices.specs[index]
+            names = [token_name(spec, token) for token in fresh]
+            if isinstance(spec, CategorySlice | CrossSlice | VersionSlice):
+                # The first `top` values to be seen have a slice of their own; the registry keeps the gate.
+                places = await self._ids(plan, f"values:{spec.name}", names, spec.top)
+                other = token_name(spec, other_token(spec))
+                names = [name if place > 0 else other for name, place in zip(names, places, strict=True)]
+            ids = await self._ids(plan, "slices", names, plan.slices_max)
+            for token, slice_id in zip(fresh, ids, strict=True):
+                # Past the cap of slices a row is in no slice of this declaration; all traffic still has it.
+                plan.slices.learn(index, token, slice_id if slice_id > 0 else OUTSIDE)
+        return plan.slices.codes(tokens)
+
+    async def violations(self, plan: ModelPlan, batch: PredictionBatch) -> Violations:
+        """Every violation of a batch, with texts for the few that may be kept as samples."""
+        rows = [row for row, _, _ in batch.faults]
+        codes = [int(code) for _, code, _ in batch.faults]
+        features = [0] * len(rows)
+        names = [RECORD] * len(rows)
+        received = [shown for _, _, shown in batch.faults]
+        schema = plan.schema
+        found = None if schema is None else schema.check_chunk(batch.features)
+        if schema is not None and found is not None and len(found.row):
+            ids = await self._features(plan)
+            explained: dict[tuple[int, int], int] = {}
+            for j, (row, feature, code) in enumerate(
+                zip(found.row.tolist(), found.feature.tolist(), found.code.tolist(), strict=True)
+            ):
+                name = schema.names[feature] if feature >= 0 else RECORD
+                rows.append(row)
+                codes.append(code)
+                features.append(ids.get(name, 0))
+                names.append(name)
+                count = explained[feature, code] = explained.get((feature, code), 0) + 1
+                text = (
+                    schema.explain(batch.features, found, j).received if count <= _EXPLAINED_PER_KIND else ""
+                )
+                received.append(text)
+        return Violations(
+            np.array(rows, np.int64),
+            np.array(features, np.int64),
+            np.array(codes, np.int64),
+            tuple(names),
+            tuple(received),
+        )
+
+    async def _features(self, plan: ModelPlan) -> dict[str, int]:
+        known = self._feature_ids.get(plan.name)
+        if known is None:
+            names = [] if plan.schema is None else list(plan.schema.names)
+            ids = await self._ids(plan, "features", names, 10_000)
+            known = self._feature_ids[plan.name] = dict(zip(names, ids, strict=True))
+        return known
+
+    async def _ids(self, plan: ModelPlan, family: str, names: Sequence[str], limit: int) -> list[int]:
+        ids: list[int] = await self._retry(lambda: self._store.ids(plan.name, family, names, limit))
+        return ids
+
+
+async def until_answered(
+    call: Callable[[], Awaitable[Any]], clock: Clock, on_retry: Callable[[], None]
+) -> Any:
+    """Repeat a call until the store answers: an outage is waited out; a lost reply is answered ALREADY."""
+    attempt = 0
+    while True:
+        try:
+            return await call()
+        except StoreUnavailable as error:
+            on_retry()
+            if attempt in {0, 10}:
+                log.warning("the store cannot be reached: %s", error)
+            await clock.sleep(_WAITS_S[min(attempt, len(_WAITS_S) - 1)])
+            attempt += 1
