@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Protocol
 from zlib import crc32
 
@@ -36,22 +37,33 @@ _CONFLICTS_MAX: Final = 100
 Ints = NDArray[np.int64]
 
 
-class KafkaRecord(Protocol):
-    """A record as the transport delivers it."""
-
-    value: bytes | None
-    offset: int
-    timestamp: int
-
-
 class Chunk(Protocol):
     """One fetched piece of one partition; its records lie in `[start, next)`."""
 
-    topic: str
-    partition: int
-    start: int
-    next: int
-    records: Sequence[Any]
+    @property
+    def topic(self) -> str:
+        """The topic's name."""
+        ...
+
+    @property
+    def partition(self) -> int:
+        """The partition's number."""
+        ...
+
+    @property
+    def start(self) -> int:
+        """The position it was fetched at."""
+        ...
+
+    @property
+    def next(self) -> int:
+        """The position after it."""
+        ...
+
+    @property
+    def records(self) -> Sequence[Any]:
+        """Kafka records with `value`, `offset` and `timestamp` (epoch ms, -1 for none), in offset order."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -246,7 +258,7 @@ class Ingest:
             if fence.offset >= chunk.next:
                 return True
             flush = await self._build(shard, partition, fence, chunk, decoded)
-            result = await self._retry(lambda f=flush: self._store.flush(f))
+            result = await self._retry(partial(self._store.flush, flush))
             self.progress.flushes += 1
             match result.outcome:
                 case Outcome.OK:

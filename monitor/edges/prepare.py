@@ -14,7 +14,7 @@ from monitor.core.counting import Violations
 from monitor.core.errors import StoreUnavailable
 from monitor.core.plan import ModelPlan
 from monitor.core.schema.violations import RECORD
-from monitor.core.slices.assign import OUTSIDE, other_token, token_name
+from monitor.core.slices.assign import OUTSIDE, Token, other_token, token_name
 from monitor.core.slices.spec import CategorySlice, CrossSlice, VersionSlice
 from monitor.ports import Clock, Store
 
@@ -44,18 +44,22 @@ class Preparer:
         """Slice ids, int64[rows, declarations], `OUTSIDE` where a row is in none."""
         tokens = plan.slices.tokens(batch.features, batch.versions)
         for index, fresh in plan.slices.unknown(tokens).items():
-            spec = plan.slices.specs[index]
-            names = [token_name(spec, token) for token in fresh]
-            if isinstance(spec, CategorySlice | CrossSlice | VersionSlice):
-                # The first `top` values to be seen have a slice of their own; the registry keeps the gate.
-                places = await self._ids(plan, f"values:{spec.name}", names, spec.top)
-                other = token_name(spec, other_token(spec))
-                names = [name if place > 0 else other for name, place in zip(names, places, strict=True)]
-            ids = await self._ids(plan, "slices", names, plan.slices_max)
-            for token, slice_id in zip(fresh, ids, strict=True):
-                # Past the cap of slices a row is in no slice of this declaration; all traffic still has it.
-                plan.slices.learn(index, token, slice_id if slice_id > 0 else OUTSIDE)
+            await self.admit(plan, index, fresh)
         return plan.slices.codes(tokens)
+
+    async def admit(self, plan: ModelPlan, declaration: int, tokens: Sequence[Token]) -> None:
+        """Give tokens of a declaration their slice ids, the first ones first where places are limited."""
+        spec = plan.slices.specs[declaration]
+        names = [token_name(spec, token) for token in tokens]
+        if isinstance(spec, CategorySlice | CrossSlice | VersionSlice):
+            # The first `top` values to be seen have a slice of their own; the registry keeps the gate.
+            places = await self._ids(plan, f"values:{spec.name}", names, spec.top)
+            other = token_name(spec, other_token(spec))
+            names = [name if place > 0 else other for name, place in zip(names, places, strict=True)]
+        ids = await self._ids(plan, "slices", names, plan.slices_max)
+        for token, slice_id in zip(tokens, ids, strict=True):
+            # Past the cap of slices a row is in no slice of this declaration; all traffic still has it.
+            plan.slices.learn(declaration, token, slice_id if slice_id > 0 else OUTSIDE)
 
     async def violations(self, plan: ModelPlan, batch: PredictionBatch) -> Violations:
         """Every violation of a batch, with texts for the few that may be kept as samples."""
@@ -78,10 +82,8 @@ class Preparer:
                 features.append(ids.get(name, 0))
                 names.append(name)
                 count = explained[feature, code] = explained.get((feature, code), 0) + 1
-                text = (
-                    schema.explain(batch.features, found, j).received if count <= _EXPLAINED_PER_KIND else ""
-                )
-                received.append(text)
+                explain = count <= _EXPLAINED_PER_KIND
+                received.append(found.explain(batch.features, j).received if explain else "")
         return Violations(
             np.array(rows, np.int64),
             np.array(features, np.int64),
