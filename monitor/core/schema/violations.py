@@ -89,7 +89,7 @@ class Violation:
         feature: the feature's name, or `RECORD`.
         code: what is wrong with it.
         expected: what the schema asks for, in words.
-        received: what came, escaped and at most `TEXT_MAX` characters; never the value of a sensitive feature.
+        received: what came, escaped, at most `TEXT_MAX` characters; of a sensitive feature only its kind.
     """
 
     feature: str
@@ -135,8 +135,10 @@ def received_text(value: Any, *, masked: bool = False) -> str:
     >>> received_text(float("nan")), received_text({"a": 1}), received_text("x", masked=True)
     ('NaN', 'an object of 1 keys', 'a string of 1 characters')
     """
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean" if masked else ("true" if value else "false")
     if isinstance(value, dict):
         return f"an object of {len(value)} keys"
     if isinstance(value, list):

@@ -1,0 +1,234 @@
+"""The schema compiled: a whole chunk of records judged in one call.
+
+Nearly every record is right, so the work is split. One call of a pydantic-core validator goes over the
+chunk and leaves a hole where a record may be wrong; the exact judges of `monitor.core.schema.judges`
+then look at those records alone. The validator may suspect a record that is right, never pass one that
+is wrong, and the account is the judges' own.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic_core import CoreSchema, SchemaValidator, core_schema
+
+from monitor.core.schema.feature import Feature, FeatureType, whole_text_pattern
+from monitor.core.schema.judges import OK, judge_of
+from monitor.core.schema.violations import (
+    RECORD,
+    RECORD_INDEX,
+    TEXT_MAX,
+    Code,
+    Violation,
+    clipped,
+    quoted,
+    received_text,
+)
+
+_ABSENT: Final = object()
+_NAMED_MAX: Final = 3
+"""Unexpected features that a message names."""
+
+Unexpected = Literal["tolerate", "violate"]
+
+
+class Declared(Protocol):
+    """What is compiled: `monitor.core.schema.FeatureSchema`."""
+
+    @property
+    def features(self) -> Mapping[str, Feature]:
+        """Name → feature, in the schema's order."""
+        ...
+
+    @property
+    def unexpected(self) -> Unexpected:
+        """Whether a feature beyond the schema is a violation."""
+        ...
+
+
+@dataclass(frozen=True)
+class ChunkViolations:
+    """The exact account of a chunk: every (row, feature) that violates, once, ordered by row and feature.
+
+    Attributes:
+        row: int64[k], index of the record in the chunk.
+        feature: int64[k], index of the feature in the schema's order; -1 for the record itself.
+        code: int64[k], the first `Code` the value violates.
+        compiled: the schema that judged.
+    """
+
+    row: NDArray[np.int64]
+    feature: NDArray[np.int64]
+    code: NDArray[np.int64]
+    compiled: CompiledSchema = field(repr=False, compare=False)
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Indices of records with at least one violation, increasing, int64[m]."""
+        return np.unique(self.row)
+
+    def explain(self, records: Sequence[Any], j: int) -> Violation:
+        """The sentence for violation `j`, made only when somebody will read it.
+
+        Args:
+            records: the very chunk that was checked.
+            j: which violation, 0 <= j < k.
+        """
+        record = records[int(self.row[j])]
+        return self.compiled.explain(record, int(self.feature[j]), Code(int(self.code[j])))
+
+
+class CompiledSchema:
+    """Built once per schema, used for every chunk.
+
+    Args:
+        schema: the declared features.
+
+    Attributes:
+        schema: what it was built from.
+        names: feature names in the schema's order; a feature index counts in this tuple.
+    """
+
+    def __init__(self, schema: Declared) -> None:
+        self.schema = schema
+        self.names = tuple(schema.features)
+        self._features = tuple(schema.features.values())
+        self._forbid = schema.unexpected == "violate"
+        self._plan = tuple(
+            (index, name, Code.MISSING if feature.required else OK, judge_of(feature))
+            for index, (name, feature) in enumerate(schema.features.items())
+        )
+        record = core_schema.typed_dict_schema(
+            {
+                name: core_schema.typed_dict_field(_core(feature), required=feature.required)
+                for name, feature in schema.features.items()
+            },
+            strict=True,
+            extra_behavior="forbid" if self._forbid else "ignore",
+        )
+        self._record = SchemaValidator(record)
+        # A record that fails becomes None in place, so one call names the suspects of a whole chunk
+        # and no error is ever spelled out.
+        hole = core_schema.with_default_schema(record, default=None, on_error="default")
+        self._chunk = SchemaValidator(core_schema.list_schema(hole, strict=True))
+
+    def check_chunk(self, records: Sequence[Any]) -> ChunkViolations:
+        """Judge a chunk.
+
+        Args:
+            records: the features of each record as decoded from JSON. What is not an object violates
+                `TYPE` as a record, and nothing else.
+
+        Returns:
+            The exact account, equal to `check_record` of every row.
+        """
+        chunk = records if isinstance(records, list) else list(records)
+        row: list[int] = []
+        feature: list[int] = []
+        code: list[int] = []
+        for index, read in enumerate(self._chunk.validate_python(chunk)):
+            if read is None:
+                for position, violated in self.check_record(chunk[index]):
+                    row.append(index)
+                    feature.append(position)
+                    code.append(violated)
+        return ChunkViolations(
+            np.array(row, np.int64), np.array(feature, np.int64), np.array(code, np.int64), self
+        )
+
+    def check_record(self, record: Any) -> list[tuple[int, int]]:
+        """Judge one record feature by feature, without the compiled validator: the law.
+
+        Returns:
+            (feature index, code) of every violation, by feature; index -1, the record itself, comes first.
+        """
+        if not isinstance(record, Mapping):
+            return [(RECORD_INDEX, Code.TYPE)]
+        found: list[tuple[int, int]] = []
+        present = 0
+        for index, name, absent_code, judge in self._plan:
+            value = record.get(name, _ABSENT)
+            if value is _ABSENT:
+                code = absent_code
+            else:
+                present += 1
+                code = judge(value)
+            if code != OK:
+                found.append((index, code))
+        if self._forbid and len(record) > present:
+            found.insert(0, (RECORD_INDEX, Code.UNEXPECTED))
+        return found
+
+    def accepts(self, record: Mapping[str, Any]) -> bool:
+        """Whether the compiled validator passes a record; False says nothing yet (see `check_record`)."""
+        return self._record.isinstance_python(record)
+
+    def explain(self, record: Any, feature: int, code: Code) -> Violation:
+        """The sentence for one violation found in a record."""
+        if feature == RECORD_INDEX:
+            return self._explain_record(record, code)
+        name, declared = self.names[feature], self._features[feature]
+        if code == Code.MISSING:
+            received = "nothing: the feature is absent"
+        else:
+            received = received_text(record.get(name), masked=declared.sensitive)
+        return Violation(name, code, declared.expected, received)
+
+    def _explain_record(self, record: Any, code: Code) -> Violation:
+        if code == Code.TYPE:
+            return Violation(RECORD, code, "an object of features", received_text(record))
+        extra = [str(name) for name in record if name not in self.schema.features]
+        shown = ", ".join(self._named(name) for name in extra[:_NAMED_MAX])
+        more = f" and {len(extra) - _NAMED_MAX} more" if len(extra) > _NAMED_MAX else ""
+        return Violation(RECORD, code, "only features of the schema", clipped(shown, TEXT_MAX - 20) + more)
+
+    def _named(self, name: str) -> str:
+        folded = {known.casefold(): known for known in self.names}
+        nearest = difflib.get_close_matches(name[:TEXT_MAX].casefold(), folded, n=1, cutoff=0.8)
+        return quoted(name, 24) + (f" (like {quoted(folded[nearest[0]], 24)}?)" if nearest else "")
+
+
+def _core(feature: Feature) -> CoreSchema:
+    """The validator of one feature: passes only what its judge passes."""
+    schema: CoreSchema
+    match feature.type:
+        case FeatureType.NUMBER:
+            schema = _core_number(feature)
+        case FeatureType.INTEGER:
+            # A strict float keeps strings and booleans out, the lax integer then refuses fractions.
+            schema = core_schema.chain_schema([_core_number(feature), core_schema.int_schema()])
+        case FeatureType.CATEGORY if feature.closed and not (feature.pattern or feature.max_length):
+            schema = core_schema.literal_schema(list(feature.categories or ()))
+        case FeatureType.STRING | FeatureType.CATEGORY:
+            schema = _core_text(feature)
+        case FeatureType.BOOLEAN:
+            schema = core_schema.bool_schema(strict=True)
+        case FeatureType.ANY:
+            schema = core_schema.no_info_plain_validator_function(_refuse_null)  # no schema says just that
+    return core_schema.nullable_schema(schema) if feature.nullable else schema
+
+
+def _refuse_null(value: Any) -> Any:
+    if value is None:
+        raise ValueError
+    return value
+
+
+def _core_number(feature: Feature) -> CoreSchema:
+    return core_schema.float_schema(strict=True, allow_inf_nan=False, ge=feature.minimum, le=feature.maximum)
+
+
+def _core_text(feature: Feature) -> CoreSchema:
+    pattern = None if feature.pattern is None else whole_text_pattern(feature.pattern)
+    text = core_schema.str_schema(strict=True, pattern=pattern, max_length=feature.max_length)
+    if feature.type is FeatureType.CATEGORY and feature.closed:
+        return core_schema.chain_schema([text, core_schema.literal_schema(list(feature.categories or ()))])
+    return text

@@ -1,0 +1,97 @@
+"""The YAML of a schema file: read strictly, written for a person to edit."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any, Final
+
+import yaml
+
+from monitor.core.schema.feature import number_text
+
+try:  # libyaml is ten times faster; the wheels carry it, some builds do not
+    from yaml import CSafeLoader as SafeLoader
+except ImportError:  # pragma: no cover
+    from yaml import SafeLoader  # type: ignore[assignment]
+
+LEGEND: Final = """\
+# A feature schema: what every record must look like. Edit freely; `monitor check` tells what would violate.
+# Left out, a feature is required, not nullable, and 0.1 % of violations (tolerated: 0.001) page nobody.
+# minimum, maximum, unit: numbers.  categories, closed (a value not listed violates): categories.
+# pattern, max_length: text.  sensitive: never shown.  immutable: a person cannot change it.
+"""
+
+
+class _Loader(SafeLoader):
+    """A safe loader that reports keys given twice, where YAML would keep the last in silence."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.problems: list[str] = []
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Build a mapping, noting repeated keys."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    self.problems.append(f"line {key.start_mark.line + 1}: {key.value} is given twice")
+                seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Lists of plain values on one line, whole numbers without a fraction."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - a person should not meet &id001
+        """Write repeated values out."""
+        return True
+
+
+def _write_list(dumper: _Dumper, data: list[Any]) -> yaml.Node:
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True)
+
+
+def _write_float(dumper: _Dumper, data: float) -> yaml.Node:
+    text = number_text(data)
+    if "e" in text and "." not in text:  # 1e-07 is text to YAML 1.1
+        text = text.replace("e", ".0e")
+    kind = "float" if "." in text else "int"
+    return dumper.represent_scalar(f"tag:yaml.org,2002:{kind}", text)
+
+
+def _write_text(dumper: _Dumper, data: str) -> yaml.Node:
+    # Some line separators would be folded away in any style but this one, which escapes them.
+    style = None if data.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Dumper.add_representer(str, _write_text)
+_Dumper.add_representer(list, _write_list)
+_Dumper.add_representer(float, _write_float)
+
+
+def read_yaml(text: str) -> tuple[Any, list[str]]:
+    r"""The document of a YAML text, and what is wrong with the text itself.
+
+    >>> read_yaml("a: 1\na: 2")
+    ({'a': 2}, ['line 2: a is given twice'])
+    """
+    try:
+        loader = _Loader(text)
+        document = loader.get_single_data()
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        return None, [_in_one_line(error)]
+    return document, loader.problems
+
+
+def _in_one_line(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    place = f"line {mark.line + 1}: " if mark is not None else ""
+    return f"{place}not YAML: {getattr(error, 'problem', None) or ' '.join(str(error).split())}"
+
+
+def write_yaml(document: dict[str, Any]) -> str:
+    """YAML in the document's own order, under a legend."""
+    body = yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    return f"{LEGEND}{body}"
