@@ -167,26 +167,19 @@ class KafkaSettings(Section):
         """Every topic that is read, predictions first."""
         return tuple(topic for source in (*self.predictions, *self.labels) for topic in source.topics)
 
-    def client_options(self) -> dict[str, Any]:
-        """Connection options under the names that kafka-python's clients use."""
-        options: dict[str, Any] = {
-            "bootstrap_servers": list(self.bootstrap_servers),
+    def connection(self) -> dict[str, Any]:
+        """Keyword arguments of `monitor.edges.kafka.connection.KafkaConnection`."""
+        return {
+            "bootstrap_servers": ",".join(self.bootstrap_servers),
             "security_protocol": self.security_protocol,
+            "sasl_mechanism": self.sasl_mechanism,
+            "sasl_username": self.sasl_username,
+            "sasl_password": self.sasl_password.get_secret_value() if self.sasl_password else None,
+            "ssl_cafile": _text(self.ssl_cafile),
+            "ssl_certfile": _text(self.ssl_certfile),
+            "ssl_keyfile": _text(self.ssl_keyfile),
+            "ssl_check_hostname": self.ssl_check_hostname,
         }
-        if self.security_protocol.endswith("SSL"):
-            options |= {
-                "ssl_cafile": _text(self.ssl_cafile),
-                "ssl_certfile": _text(self.ssl_certfile),
-                "ssl_keyfile": _text(self.ssl_keyfile),
-                "ssl_check_hostname": self.ssl_check_hostname,
-            }
-        if self.security_protocol.startswith("SASL"):
-            options |= {
-                "sasl_mechanism": self.sasl_mechanism,
-                "sasl_plain_username": self.sasl_username,
-                "sasl_plain_password": self.sasl_password.get_secret_value() if self.sasl_password else None,
-            }
-        return options
 
     @classmethod
     def rules(cls, raw: Mapping[str, Any]) -> Iterator[Problem]:
