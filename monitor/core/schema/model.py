@@ -70,8 +70,11 @@ class FeatureSchema(Strict):
         """The schema as YAML, defaults left out; `parse` reads it back to an equal schema."""
         document = self.model_dump(mode="json", exclude_defaults=True)
         for name, feature in self.features.items():
-            if feature.categories is not None:  # worth reading even where it is the default
-                document["features"][name]["closed"] = feature.closed
+            if feature.categories is None:
+                continue
+            # Worth reading even where it is the default, and next to what it closes.
+            dumped = document["features"][name] | {"closed": feature.closed}
+            document["features"][name] = {key: dumped[key] for key in Feature.model_fields if key in dumped}
         return write_yaml({"version": self.version, **document})
 
     @classmethod

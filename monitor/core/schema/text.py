@@ -41,7 +41,7 @@ class _Loader(SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Lists of plain values on one line, whole numbers without a fraction."""
+    """Lists and counts without a line for each, whole numbers without a fraction."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - a person should not meet &id001
         """Write repeated values out."""
@@ -50,6 +50,12 @@ class _Dumper(yaml.SafeDumper):
 
 def _write_list(dumper: _Dumper, data: list[Any]) -> yaml.Node:
     return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True)
+
+
+def _write_mapping(dumper: _Dumper, data: dict[str, Any]) -> yaml.Node:
+    # Counts per value would fill the page, one a line.
+    is_counts = bool(data) and all(type(value) is int for value in data.values())
+    return dumper.represent_mapping("tag:yaml.org,2002:map", data.items(), flow_style=is_counts)
 
 
 def _write_float(dumper: _Dumper, data: float) -> yaml.Node:
@@ -67,6 +73,7 @@ def _write_text(dumper: _Dumper, data: str) -> yaml.Node:
 
 
 _Dumper.add_representer(str, _write_text)
+_Dumper.add_representer(dict, _write_mapping)
 _Dumper.add_representer(list, _write_list)
 _Dumper.add_representer(float, _write_float)
 
