@@ -1,0 +1,184 @@
+"""A flush as the one msgpack value `flush.lua` reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgpack
+
+from monitor.core.counters import ALL_SLICE, SCALARS, CellKey, Increment
+from monitor.edges.redis import keys
+from monitor.ports import Flush, StubWrite
+
+ABSENT: Final = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What bounds a shard's side lists.
+
+    Attributes:
+        outbox_max: entries of one outbox.
+        evidence_max: samples of one list.
+        evidence_keep_s: seconds a list outlives its newest sample.
+    """
+
+    outbox_max: int = 10_000
+    evidence_max: int = 20
+    evidence_keep_s: int = 7 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class StubPlan:
+    """Where stubs lie.
+
+    Attributes:
+        parts: hashes a generation is split in, at most 65,536.
+        half_ms: per model, the length of a generation: half its label wait.
+    """
+
+    parts: int
+    half_ms: Mapping[str, int] = field(default_factory=dict)
+
+    def part(self, key: bytes) -> int:
+        """Part of a generation that holds a stub key (a digest, so its first bytes are uniform)."""
+        return (key[0] << 8 | key[1]) % self.parts
+
+
+def array(shard: int, key: CellKey) -> str:
+    """Key of the plain array a cell key names."""
+    prefix = keys.counters(shard, key.model, key.tier.name)
+    return f"{prefix}{key.bucket_s}:{key.kind.name}:{key.slice_id}"
+
+
+def pack(flush: Flush, plan: StubPlan, checks: Sequence[tuple[str, str, bytes]], limits: Limits) -> bytes:
+    """Encode a flush.
+
+    Args:
+        flush: what to apply.
+        plan: where stubs lie.
+        checks: (registry key, name, value) that must still hold.
+        limits: bounds of outbox and evidence.
+    """
+    creates, adds, retracts = _increments(flush.shard, flush.increments)
+    slot = keys.shard_slot(flush.shard)
+    letters: list[Any] = []
+    if flush.dead_letters:
+        letters = [keys.outbox(slot), keys.outbox_dropped(slot), limits.outbox_max, list(flush.dead_letters)]
+    evidence = [
+        [
+            keys.evidence(flush.shard, name),
+            limits.evidence_max,
+            limits.evidence_keep_s * 1_000,
+            samples[-limits.evidence_max :],
+        ]
+        for name, samples in flush.evidence.items()
+        if samples
+    ]
+    return _encode(
+        [
+            str(flush.partition),
+            flush.expected,
+            flush.start,
+            flush.next,
+            flush.watermark_ms,
+            checks,
+            _stubs(flush.shard, flush.stubs, plan),
+            creates,
+            adds,
+            retracts,
+            _index(flush.shard, flush.increments),
+            letters,
+            evidence,
+        ]
+    )
+
+
+def pack_lookup(
+    shard: int, model: str, stub_keys: Sequence[bytes], plan: StubPlan
+) -> tuple[bytes, list[int]]:
+    """Encode a look-up of stubs; also the position in `stub_keys` of each answer."""
+    parts: dict[int, tuple[list[bytes], list[int]]] = {}
+    for position, key in enumerate(stub_keys):
+        group = parts.setdefault(plan.part(key), ([], []))
+        group[0].append(key)
+        group[1].append(position)
+    order = [position for _, positions in parts.values() for position in positions]
+    groups = [[part, found] for part, (found, _) in parts.items()]
+    return _encode([keys.stubs(shard, model), plan.half_ms[model], groups]), order
+
+
+def _encode(value: Any) -> bytes:
+    packed: bytes = msgpack.packb(value, use_bin_type=False)
+    return packed
+
+
+def _stubs(shard: int, writes: Iterable[StubWrite], plan: StubPlan) -> list[list[Any]]:
+    groups: dict[tuple[str, int, int], list[Any]] = {}
+    part = plan.part
+    for write in writes:
+        generation = ABSENT if write.seen is None else write.seen.generation
+        where = (write.model, generation, part(write.key))
+        group = groups.get(where)
+        if group is None:
+            group = groups[where] = [
+                keys.stubs(shard, write.model), plan.half_ms[write.model], generation, where[2], [], [], [],
+            ]  # fmt: skip
+        group[4].append(write.key)
+        group[6].append(write.value)
+        if write.seen is not None:
+            group[5].append(write.seen.value)
+    return list(groups.values())
+
+
+def _increments(
+    shard: int, increments: Iterable[Increment]
+) -> tuple[list[list[Any]], list[list[Any]], list[list[Any]]]:
+    creates: list[list[Any]] = []
+    adds: list[list[Any]] = []
+    retracts: list[list[Any]] = []
+    for increment in increments:
+        key = increment.key
+        if not len(increment.cells):
+            continue
+        name = array(shard, key)
+        # i64 is the widest BITFIELD can add to; no sum comes near its end.
+        width = "u32" if key.kind.width_bits(key.tier) == 32 else "i64"
+        cells, amounts = increment.cells.tolist(), increment.amounts.tolist()
+        if key.retracted:
+            retracts.append([name + keys.RETRACTED, width, cells, amounts, name])
+        elif _makes(increment):
+            creates.append([name, width, cells, amounts, increment.ttl_s * 1_000])
+        else:
+            adds.append([name, width, cells, amounts])
+    return creates, adds, retracts
+
+
+def _makes(increment: Increment) -> bool:
+    """Whether an increment may bring its bucket into being; never one whose time is over already."""
+    return increment.create and increment.ttl_s > 0
+
+
+def _index(shard: int, increments: Iterable[Increment]) -> list[list[Any]]:
+    """Buckets in which all traffic of a model was counted: [index, buckets, ttl_ms, prefix, suffix]."""
+    found: dict[tuple[str, str], list[Any]] = {}
+    for increment in increments:
+        key = increment.key
+        if key.kind is not SCALARS or key.slice_id != ALL_SLICE or key.retracted or not _makes(increment):
+            continue
+        where = (key.model, key.tier.name)
+        entry = found.setdefault(
+            where,
+            [
+                keys.buckets(shard, *where),
+                [],
+                0,
+                keys.counters(shard, *where),
+                f":{SCALARS.name}:{ALL_SLICE}",
+            ],
+        )
+        entry[1].append(key.bucket_s)
+        entry[2] = max(entry[2], increment.ttl_s * 1_000)
+    return list(found.values())

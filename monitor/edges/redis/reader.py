@@ -1,0 +1,223 @@
+"""The reading side on Redis, synchronous: what the library, the CLI and the evaluator look through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, zip_longest
+from typing import Any, Final
+
+import msgpack
+import numpy as np
+
+from monitor.core.counters import CellKey, Counts
+from monitor.core.errors import StoreUnavailable
+from monitor.edges.redis import keys
+from monitor.edges.redis.link import Link, options
+from monitor.edges.redis.payload import Limits, array
+from monitor.edges.redis.registry import names_of
+from monitor.ports import Partition, PartitionState
+
+BEAT_FRESH_S: Final = 5.0
+"""How long an owner's report counts as the present."""
+
+_CHUNK: Final = 2_000  # keys of one MGET: short enough not to hold up a flush
+
+
+class RedisReader:
+    """Implements `monitor.ports.EvaluatorStore`.
+
+    Args:
+        url: as for `RedisStore`; connects at the first call.
+        shards: number of shards of the store.
+        username: ACL user, where the URL does not name it.
+        password: password, where the URL does not hold it.
+        ssl_ca_certs: file of certificate authorities for `rediss://`.
+        limits: bound of the alerts outbox.
+        timeout_s: seconds after which a call counts as unanswered.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        shards: int,
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        ssl_ca_certs: str | None = None,
+        limits: Limits | None = None,
+        timeout_s: float = 10.0,
+    ) -> None:
+        self._shards = range(shards)
+        self._limits = limits or Limits()
+        self._link = Link(url, options(timeout_s, username, password, ssl_ca_certs))
+
+    def close(self) -> None:
+        """Release connections."""
+        self._link.close()
+
+    def read(self, keys_: Sequence[CellKey]) -> list[Counts | None]:
+        """See `monitor.ports.CounterReader.read`."""
+        answer: list[Counts | None] = [None] * len(keys_)
+        by_kind: dict[tuple[int, int], list[int]] = {}
+        for row, key in enumerate(keys_):
+            by_kind.setdefault((key.kind.size, key.kind.width_bits(key.tier)), []).append(row)
+        for (size, bits), rows in by_kind.items():
+            for first in range(0, len(rows), _CHUNK):
+                part = rows[first : first + _CHUNK]
+                found = self._sums([keys_[row] for row in part], size, bits)
+                for row, counts in zip(part, found, strict=True):
+                    answer[row] = counts
+        return answer
+
+    def registry(self, model: str, family: str) -> dict[str, int]:
+        """See `monitor.ports.CounterReader.registry`."""
+        return names_of(self._link.call("HGETALL", keys.ids(0, model, family)))
+
+    def buckets(self, model: str, tier: str) -> tuple[int, int] | None:
+        """See `monitor.ports.CounterReader.buckets`."""
+        names = [keys.buckets(shard, model, tier) for shard in self._shards]
+        ends = self._link.many(("ZRANGE", name, end, end) for name in names for end in (0, -1))
+        found = [int(bucket) for end in ends for bucket in end]
+        return (min(found), max(found)) if found else None
+
+    def now_ms(self) -> int:
+        """See `monitor.ports.CounterReader.now_ms`."""
+        seconds, microseconds = self._link.call("TIME")
+        return int(seconds) * 1_000 + int(microseconds) // 1_000
+
+    def lease(self, model: str, owner: str, ttl_ms: int) -> int:
+        """See `monitor.ports.EvaluatorStore.lease`."""
+        return int(self._link.script("lease", [keys.lease(model), keys.epoch(model)], owner, ttl_ms))
+
+    def state(self, model: str) -> tuple[bytes, int]:
+        """See `monitor.ports.EvaluatorStore.state`."""
+        state, sequence = self._link.call("HMGET", keys.state(model), "state", "sequence")
+        return state or b"", int(sequence or 0)
+
+    def commit(
+        self,
+        model: str,
+        lease_epoch: int,
+        expected_sequence: int,
+        state: bytes,
+        outbox: Sequence[tuple[bytes, bytes]],
+        alerts: Mapping[str, bytes],
+    ) -> bool:
+        """See `monitor.ports.EvaluatorStore.commit`; safe to repeat after a lost reply."""
+        slot = keys.evaluator_slot(model)
+        request = [
+            lease_epoch,
+            expected_sequence,
+            state,
+            [list(record) for record in outbox],
+            list(chain.from_iterable(alerts.items())),
+            self._limits.outbox_max,
+        ]
+        names = [keys.epoch(model), keys.state(model), keys.alerts(model), keys.outbox(slot)]
+        packed = msgpack.packb(request, use_bin_type=False)
+        return bool(self._link.script("commit", [*names, keys.outbox_dropped(slot)], packed))
+
+    def alerts(self, model: str) -> dict[str, bytes]:
+        """See `monitor.ports.EvaluatorStore.alerts`."""
+        answer: dict[bytes, bytes] = self._link.call("HGETALL", keys.alerts(model))
+        return {identity.decode(): alert for identity, alert in answer.items()}
+
+    def partitions(self) -> dict[Partition, PartitionState]:
+        """See `monitor.ports.EvaluatorStore.partitions`."""
+        hashes = [keys.PARTITIONS, keys.BEATS, *(keys.fence(shard) for shard in self._shards)]
+        registered, beats, *fences = self._link.many(("HGETALL", name) for name in hashes)
+        now_ms = self.now_ms()
+        answer: dict[Partition, PartitionState] = {}
+        for name in sorted(registered):
+            found = [_pair(fence.get(name, b"-1:0")) for fence in fences]
+            topic, _, number = name.decode().rpartition("-")
+            position, end, beat_ms = (int(part) for part in beats.get(name, b"0:0:-1").split(b":"))
+            silent_s = (now_ms - beat_ms) / 1_000 if beat_ms >= 0 else float("inf")
+            answer[Partition(topic, int(number))] = PartitionState(
+                offset=min(offset for offset, _ in found),
+                watermark_ms=min(watermark_ms for _, watermark_ms in found),
+                caught_up=position >= end and silent_s <= BEAT_FRESH_S,
+                silent_s=max(silent_s, 0.0),
+            )
+        return answer
+
+    def evidence(self, model: str, name: str) -> list[bytes]:
+        """See `monitor.ports.EvaluatorStore.evidence`; `name` as in the flush, `MODEL/` in front or not."""
+        full = name if name.startswith(f"{model}/") else f"{model}/{name}"
+        lists = self._link.many(("LRANGE", keys.evidence(shard, full), 0, -1) for shard in self._shards)
+        return [sample for row in zip_longest(*lists) for sample in row if sample is not None]
+
+    def write_views(self, model: str, views: Mapping[str, Mapping[str, str]], ttl_s: int) -> None:
+        """See `monitor.ports.EvaluatorStore.write_views`."""
+
+        def commands() -> Iterator[tuple[Any, ...]]:
+            for name, fields in views.items():
+                if fields:
+                    yield ("HSET", keys.view(model, name), *chain.from_iterable(fields.items()))
+                    yield ("EXPIRE", keys.view(model, name), ttl_s)
+
+        self._link.many(commands())
+
+    def outbox_dropped(self, models: Sequence[str]) -> int:
+        """Records that ever fell beyond the bound of an outbox, of all shards and `models`."""
+        slots = [*map(keys.shard_slot, self._shards), *map(keys.evaluator_slot, models)]
+        return sum(
+            int(count or 0) for count in self._link.many(("GET", keys.outbox_dropped(slot)) for slot in slots)
+        )
+
+    def alive(self) -> bool:
+        """Whether Redis answers."""
+        try:
+            return bool(self._link.call("PING"))
+        except StoreUnavailable:
+            return False
+
+    def _sums(self, keys_: Sequence[CellKey], size: int, bits: int) -> list[Counts | None]:
+        """Arrays of one width and size, merged over shards."""
+        totals: list[Counts | None] = [None] * len(keys_)
+        for shard in self._shards:
+            names = [array(shard, key) for key in keys_]
+            values: list[bytes | None] = self._link.call(
+                "MGET", *names, *(name + keys.RETRACTED for name in names)
+            )
+            plain, taken = values[: len(names)], values[len(names) :]
+            # A twin without its plain array outlived it by a moment.
+            rows = [row for row, value in enumerate(plain) if value is not None]
+            _add(totals, rows, _decode([plain[row] for row in rows], size, bits))
+            rows = [row for row in rows if taken[row] is not None]
+            _add(totals, rows, [-counts for counts in _decode([taken[row] for row in rows], size, bits)])
+        return totals
+
+
+def _decode(values: Sequence[bytes | None], size: int, bits: int) -> list[Counts]:
+    """Arrays as Redis holds them, big-endian and only as long as their last touched cell."""
+    kind = ">u4" if bits == 32 else ">i8"
+    if size == 0:
+        return [np.frombuffer(_whole(value or b"", bits), kind).astype(np.int64) for value in values]
+    width = size * bits // 8
+    joined = b"".join((value or b"").ljust(width, b"\0") for value in values)
+    return list(np.frombuffer(joined, kind).astype(np.int64).reshape(len(values), size))
+
+
+def _whole(value: bytes, bits: int) -> bytes:
+    cell = bits // 8
+    return value.ljust(-(-len(value) // cell) * cell, b"\0")
+
+
+def _add(totals: list[Counts | None], rows: Sequence[int], parts: Sequence[Counts]) -> None:
+    for row, part in zip(rows, parts, strict=True):
+        total = totals[row]
+        if total is None:
+            totals[row] = part
+        elif len(total) == len(part):
+            totals[row] = total + part
+        else:
+            longer, shorter = (total, part) if len(total) > len(part) else (part, total)
+            merged = longer.copy()
+            merged[: len(shorter)] += shorter
+            totals[row] = merged
+
+
+def _pair(text: bytes) -> tuple[int, int]:
+    first, _, second = text.partition(b":")
+    return int(first), int(second)

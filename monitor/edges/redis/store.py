@@ -1,0 +1,297 @@
+"""The worker's store on Redis, Valkey or a Redis Cluster.
+
+Everything a flush changes lies in one slot and changes in one script (`flush.lua`); all else is written so
+that doing it twice, or half of it, does no harm. Each method raises `StoreUnavailable` when Redis does not
+answer, and may be repeated as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from monitor.core.counters import LAYOUT_VERSION
+from monitor.core.errors import StoreRefused
+from monitor.edges.redis import keys
+from monitor.edges.redis.link import AsyncLink, options
+from monitor.edges.redis.payload import ABSENT, Limits, StubPlan, pack, pack_lookup
+from monitor.edges.redis.registry import Registry
+from monitor.ports import Fence, Flush, FlushResult, OutboxEntry, Outcome, Partition, SeenStub
+
+STUB_PARTS: Final = 256
+"""Default number of hashes a generation of stubs is split in, per model and shard."""
+
+LOST: Final = Fence(-1)
+"""The fence of a registered partition that the store has lost."""
+
+PUBLISHER_LEASE_MS: Final = 5_000
+"""How long an outbox waits for the worker that was publishing it."""
+
+
+class RedisStore:
+    """Implements `monitor.ports.Store`.
+
+    Args:
+        url: `redis://`, `rediss://` (TLS) or `unix://`; user, password and database may be in it.
+        shards: 1 on a single Redis, near the number of primaries on a cluster; fixed at first start.
+        label_wait_s: per model, how long its labels are waited for; fixed at first start.
+        username: ACL user, where the URL does not name it.
+        password: password, where the URL does not hold it.
+        ssl_ca_certs: file of certificate authorities for `rediss://`.
+        stub_parts: hashes a generation of stubs is split in; enough keeps each below 100,000 fields.
+            Fixed at first start.
+        limits: bounds of outbox and evidence.
+        timeout_s: seconds after which a call counts as unanswered.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        shards: int,
+        label_wait_s: Mapping[str, int],
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        ssl_ca_certs: str | None = None,
+        stub_parts: int = STUB_PARTS,
+        limits: Limits | None = None,
+        timeout_s: float = 10.0,
+    ) -> None:
+        self._shards = shards
+        self._label_wait_s = dict(label_wait_s)
+        self._plan = StubPlan(stub_parts, {model: wait_s * 500 for model, wait_s in label_wait_s.items()})
+        self._limits = limits or Limits()
+        self._link = AsyncLink(url, options(timeout_s, username, password, ssl_ca_certs))
+        self._registry = Registry(self._link, shards)
+        self._owner = uuid.uuid4().hex
+        self._published: set[str] = set()
+
+    @property
+    def shards(self) -> int:
+        """Number of shards, fixed at first start."""
+        return self._shards
+
+    async def open(self) -> None:
+        """See `monitor.ports.Store.open`."""
+        await self._link.open()
+        for memory in await self._link.memory():
+            policy = memory.get("maxmemory_policy", "noeviction")
+            if policy != "noeviction":
+                raise StoreRefused(
+                    f"Redis may evict counters (maxmemory-policy is {policy}): run "
+                    "`redis-cli CONFIG SET maxmemory-policy noeviction` and put it in redis.conf, "
+                    "or use a Redis of its own"
+                )
+        shape = {
+            "layout_version": LAYOUT_VERSION,
+            "shards": self._shards,
+            "stub_parts": self._plan.parts,
+        }
+        waits = {f"label_wait_s:{model}": wait_s for model, wait_s in self._label_wait_s.items()}
+        # In this order: nothing is put on record in a database that is not ours to use.
+        for facts in (shape, waits):
+            for name, (recorded, ours) in (await self._record(keys.META, facts)).items():
+                way_out = _WAYS_OUT[name.partition(":")[0]]
+                raise StoreRefused(way_out.format(name=name, recorded=recorded, ours=ours))
+
+    async def close(self) -> None:
+        """Release connections; hand the outboxes to other workers."""
+        try:
+            for slot in self._published:
+                publisher = keys.outbox_publisher(slot)
+                if await self._link.call("GET", publisher) == self._owner.encode():
+                    await self._link.call("DEL", publisher)
+        finally:
+            await self._link.close()
+
+    async def bind(self, cluster_id: str, topic_ids: Mapping[str, str]) -> None:
+        """See `monitor.ports.Store.bind`."""
+        topics = {f"topic:{name}": topic_id for name, topic_id in topic_ids.items()}
+        for facts in ({"cluster": cluster_id}, topics):
+            for name, (recorded, ours) in (await self._record(keys.KAFKA, facts)).items():
+                what = "the Kafka cluster" if name == "cluster" else f"topic {name.partition(':')[2]}"
+                raise StoreRefused(
+                    f"{what} is not the one the stored positions are of (recorded {recorded}, now {ours}): "
+                    "connect to the one on record, or give this one an empty Redis database; "
+                    "docs/redis.md says how to go on with the counts kept"
+                )
+
+    async def register(self, starts: Mapping[Partition, int]) -> None:
+        """See `monitor.ports.Store.register`.
+
+        The start is settled in the registry first, so that all shards get the same one even if this
+        worker dies between two of them and another goes on.
+        """
+        waiting = dict(starts)
+        while waiting:
+            names = [str(partition) for partition in waiting]
+            recorded = await self._link.call("HMGET", keys.PARTITIONS, *names)
+            fences = await self._shard_fences(names)
+            begun: dict[Partition, int] = {}
+            for row, (partition, start) in enumerate(list(waiting.items())):
+                entry: bytes | None = recorded[row]
+                if entry is None:
+                    # Fences without an entry: the registry was lost, not the shards.
+                    known = any(shard[row] is not None for shard in fences)
+                    text = f"{start}:{'done' if known else 'pending'}"
+                    await self._link.call("HSETNX", keys.PARTITIONS, str(partition), text)
+                    continue  # look again: another worker may have been first
+                del waiting[partition]
+                text_start, _, progress = entry.decode().partition(":")
+                if progress == "pending":
+                    begun[partition] = int(text_start)
+            if not begun:
+                continue
+            flat = [item for partition, start in begun.items() for item in (str(partition), start)]
+            for shard in range(self._shards):
+                await self._link.script("register", [keys.fence(shard), keys.registered(shard)], *flat)
+            done = [item for partition, start in begun.items() for item in (str(partition), f"{start}:done")]
+            await self._link.call("HSET", keys.PARTITIONS, *done)
+
+    async def fences(self, partitions: Sequence[Partition]) -> dict[Partition, list[Fence | None]]:
+        """See `monitor.ports.Store.fences`."""
+        names = [str(partition) for partition in partitions]
+        if not names:
+            return {}
+        while True:
+            # The registry first: an entry that says "done" vouches for the fences read after it.
+            recorded = await self._link.call("HMGET", keys.PARTITIONS, *names)
+            rows = await self._shard_fences(names)
+            orphaned = [
+                row for row, entry in enumerate(recorded)
+                if entry is None and any(shard[row] is not None for shard in rows)
+            ]  # fmt: skip
+            again = await self._link.call("HMGET", keys.PARTITIONS, *names) if orphaned else recorded
+            if again == recorded:
+                break
+        answer: dict[Partition, list[Fence | None]] = {}
+        for row, partition in enumerate(partitions):
+            entry = recorded[row]
+            if (entry is None and row not in orphaned) or (entry is not None and entry.endswith(b":pending")):
+                answer[partition] = [None] * self._shards
+            else:
+                answer[partition] = [LOST if shard[row] is None else _fence(shard[row]) for shard in rows]
+        return answer
+
+    async def read_stubs(self, shard: int, model: str, keys_: Sequence[bytes]) -> list[SeenStub | None]:
+        """See `monitor.ports.Store.read_stubs`."""
+        if not keys_:
+            return []
+        packed, order = pack_lookup(shard, model, keys_, self._plan)
+        flat: list[Any] = await self._link.script("read_stubs", [keys.fence(shard)], packed)
+        found: list[SeenStub | None] = [None] * len(keys_)
+        for row, position in enumerate(order):
+            generation = flat[2 * row]
+            if generation != ABSENT:
+                found[position] = SeenStub(flat[2 * row + 1], generation)
+        return found
+
+    async def flush(self, flush: Flush) -> FlushResult:
+        """See `monitor.ports.Store.flush`."""
+        models = {increment.key.model for increment in flush.increments}
+        packed = pack(flush, self._plan, self._registry.checks(flush.shard, models), self._limits)
+        outcome, stored, conflicts = await self._link.script("flush", [keys.fence(flush.shard)], packed)
+        result = FlushResult(Outcome(outcome.decode()), int(stored), tuple(conflicts))
+        if result.outcome in {Outcome.BEHIND, Outcome.LOST}:
+            self._registry.forget()
+        return result
+
+    async def ids(self, model: str, family: str, names: Sequence[str], limit: int) -> list[int]:
+        """See `monitor.ports.Store.ids`."""
+        return await self._registry.ids(model, family, names, limit)
+
+    async def registry(self, model: str, family: str) -> dict[str, int]:
+        """See `monitor.ports.Store.registry`."""
+        return await self._registry.all(model, family)
+
+    async def beat(self, partitions: Mapping[Partition, tuple[int, int]]) -> None:
+        """See `monitor.ports.Store.beat`."""
+        if partitions:
+            flat = [
+                item for partition, (position, end) in partitions.items()
+                for item in (str(partition), f"{position}:{end}")
+            ]  # fmt: skip
+            await self._link.script("beat", [keys.BEATS], *flat)
+
+    async def outbox_read(self, count: int) -> list[OutboxEntry]:
+        """See `monitor.ports.Store.outbox_read`; of several workers, one publishes each outbox."""
+        entries: list[OutboxEntry] = []
+        for slot in self._slots():
+            found = await self._link.script(
+                "outbox_read",
+                [keys.outbox(slot), keys.outbox_publisher(slot)],
+                self._owner,
+                PUBLISHER_LEASE_MS,
+                count,
+            )
+            if found:
+                self._published.add(slot)
+            for entry_id, fields in found:
+                entry = dict(zip(fields[::2], fields[1::2], strict=True))
+                entries.append(
+                    OutboxEntry(
+                        f"{slot}|{entry_id.decode()}", entry[b"kind"].decode(), entry[b"key"], entry[b"value"]
+                    )
+                )
+        entries.sort(key=_age)
+        return entries[:count]
+
+    async def outbox_ack(self, entries: Sequence[OutboxEntry]) -> None:
+        """See `monitor.ports.Store.outbox_ack`."""
+        by_slot: dict[str, list[str]] = {}
+        for entry in entries:
+            slot, _, entry_id = entry.id.rpartition("|")
+            by_slot.setdefault(slot, []).append(entry_id)
+        for slot, entry_ids in by_slot.items():
+            await self._link.call("XDEL", keys.outbox(slot), *entry_ids)
+
+    def _slots(self) -> list[str]:
+        shards = [keys.shard_slot(shard) for shard in range(self._shards)]
+        return [*(keys.evaluator_slot(model) for model in self._label_wait_s), *shards]
+
+    async def _shard_fences(self, names: Sequence[str]) -> list[list[bytes | None]]:
+        calls = (self._link.call("HMGET", keys.fence(shard), *names) for shard in range(self._shards))
+        return list(await asyncio.gather(*calls))
+
+    async def _record(self, key: str, facts: Mapping[str, object]) -> dict[str, tuple[str, str]]:
+        """Record facts not yet on record; what differs, as (recorded, ours)."""
+        if not facts:
+            return {}
+        flat = [item for name, value in facts.items() for item in (name, str(value))]
+        recorded = [value.decode() for value in await self._link.script("record", [key], *flat)]
+        pairs = zip(facts.items(), recorded, strict=True)
+        return {name: (there, str(ours)) for (name, ours), there in pairs if there != str(ours)}
+
+
+_WAYS_OUT: Final = {
+    "layout_version": (
+        "this Redis database was written by another version of the monitor (counter layout {recorded}, "
+        "this one is {ours}): run that version, or give this one an empty database"
+    ),
+    "shards": (
+        "this Redis database has {recorded} shards and the settings say {ours}: "
+        "set redis.shards to {recorded}, or give the monitor an empty database"
+    ),
+    "stub_parts": (
+        "pending predictions in this Redis database lie in {recorded} parts and the settings say {ours}: "
+        "set it to {recorded}, or give the monitor an empty database"
+    ),
+    "label_wait_s": (
+        "{name} is on record as {recorded} and the settings say {ours}: with another wait the pending "
+        "predictions of this model would not be found. Set it back; or forget them: stop all workers and run "
+        f"`redis-cli HDEL {keys.META} {{name}}`"
+    ),
+}
+"""What to do about a fact on record that differs."""
+
+
+def _fence(text: bytes | None) -> Fence:
+    offset, _, watermark_ms = (text or b"-1:0").partition(b":")
+    return Fence(int(offset), int(watermark_ms))
+
+
+def _age(entry: OutboxEntry) -> tuple[int, int]:
+    milliseconds, _, sequence = entry.id.rpartition("|")[2].partition("-")
+    return int(milliseconds), int(sequence)
