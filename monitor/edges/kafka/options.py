@@ -1,0 +1,54 @@
+"""The Kafka side of a worker as one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, Self
+
+from monitor.edges.kafka.connection import KafkaConnection
+
+
+@dataclass(frozen=True)
+class KafkaWorkerConfig:
+    """What to read and how.
+
+    Attributes:
+        connection: the brokers.
+        group_id: consumer group; its committed offsets are a hint for lag tools only.
+        predictions: topics of predictions.
+        labels: topics of labels; may be empty.
+        isolation_level: `read_committed` skips aborted and open transactions.
+        instance_id: static membership: a restart within `session_timeout_s` causes no rebalance.
+        poll_records_max: records in one chunk, at most.
+        buffered_chunks_max: chunks of one kind waiting in memory, at most.
+        fetch_bytes_max: bytes of one partition in one answer; a larger record still comes, alone.
+        session_timeout_s: a worker silent for so long loses its partitions.
+        rebalance_timeout_s: how long a rebalance waits for a worker.
+        request_timeout_s: of one request to a broker; not below `session_timeout_s`.
+        stall_s: records to read but no progress for so long ends the process.
+        stop_s: a stop that takes longer is cut off.
+    """
+
+    connection: KafkaConnection
+    group_id: str
+    predictions: tuple[str, ...]
+    labels: tuple[str, ...] = ()
+    isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed"
+    instance_id: str | None = None
+    poll_records_max: int = 5_000
+    buffered_chunks_max: int = 8
+    fetch_bytes_max: int = 1 << 20
+    session_timeout_s: float = 20.0
+    rebalance_timeout_s: float = 60.0
+    request_timeout_s: float = 40.0
+    stall_s: float = 60.0
+    stop_s: float = 20.0
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Every topic read, predictions first."""
+        return (*self.predictions, *self.labels)
+
+    def for_embedded(self) -> Self:
+        """The same for the bundled broker, whose group joins wait half of the rebalance timeout."""
+        return replace(self, session_timeout_s=6.0, rebalance_timeout_s=3.0)
