@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
@@ -16,6 +16,9 @@ from monitor.core.slices.spec import CategorySlice, SliceSpec, VersionSlice, fea
 
 ClassValue = bool | int | str
 """A class as labels name it."""
+
+REFERENCE_FIELDS: Final = ("request_id", "timestamp", "model", "model_version", "score", "decision", "label")
+"""Fields that a column of a reference file may be; every other column is a feature."""
 
 _WAIT_S_MAX = 400 * 86_400
 
@@ -67,17 +70,34 @@ class Reference(Section):
     file: ExistingFile | None = Field(
         None, description="CSV, Parquet or JSONL with features, score and label."
     )
+    columns: dict[str, str] = Field(
+        default_factory=dict, description="Our field to the file's column, where it is named otherwise."
+    )
     from_ms: InstantMs | None = Field(None, alias="from", description="Event time at which it begins.")
     to_ms: InstantMs | None = Field(None, alias="to", description="Event time at which it ends.")
 
     @classmethod
     def rules(cls, raw: Mapping[str, Any]) -> Iterator[Problem]:
         """Either a file or a stretch."""
+        if "columns" in raw and "file" not in raw:
+            yield Problem(("columns",), "comes together with file")
         if ("file" in raw) == bool({"from", "to"} & raw.keys()):
             yield Problem((), "expected either {file} or {from, to}")
         for key, other in (("from", "to"), ("to", "from")):
             if key in raw and other not in raw:
                 yield Problem((key,), f"comes together with {other}")
+
+    @field_validator("columns")
+    @classmethod
+    def _known_fields(cls, columns: dict[str, str]) -> dict[str, str]:
+        problems = [
+            Problem((field,), f"not a field{nearest(field, REFERENCE_FIELDS)}")
+            for field in columns
+            if field not in REFERENCE_FIELDS
+        ]
+        if problems:
+            raise Problems(problems)
+        return columns
 
     @field_validator("to_ms")
     @classmethod

@@ -13,7 +13,8 @@ A record that cannot be used is not an error: it is data with a bounded reason c
     ├── KafkaError             brokers, topics
     │   └── PositionRefused    a fence and a topic that do not belong together
     ├── ServiceError           an embedded service did not start
-    └── QueryError             a question the store cannot answer
+    ├── QueryError             a question the store cannot answer
+    └── RowsError              a file of rows that cannot be read
 """
 
 from __future__ import annotations
@@ -68,3 +69,7 @@ class ServiceError(MonitorError):
 
 class QueryError(MonitorError):
     """A reader was asked for what the store does not hold."""
+
+
+class RowsError(MonitorError):
+    """A file of rows cannot be read; says where it stopped."""

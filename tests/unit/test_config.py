@@ -257,9 +257,9 @@ def test_the_environment_reaches_into_lists_but_not_through_values() -> None:
     ("keys", "place", "advice"),
     [
         ({"ssl_check_hostname": True}, "kafka.ssl_check_hostname", "set it to SSL"),
-        ({"security_protocol": "SASL_PLAINTEXT", "ssl_cafile": "c"}, "kafka.ssl_cafile", "set it to SASL_SSL"),
+        ({"security_protocol": "SASL_PLAINTEXT", "ssl_cafile": "c"}, "kafka.ssl_cafile", "to SASL_SSL"),
         ({"sasl_username": "u"}, "kafka.sasl_username", "asks to log in"),
-        ({"security_protocol": "SSL", "sasl_password": "p"}, "kafka.sasl_password", "set it to SASL_SSL"),
+        ({"security_protocol": "SSL", "sasl_password": "p"}, "kafka.sasl_password", "to SASL_SSL"),
         ({"security_protocol": "SASL_SSL", "sasl_username": "u"}, "kafka.sasl_password", "missing"),
         ({"security_protocol": "SSL", "ssl_certfile": "c"}, "kafka.ssl_certfile", "with ssl_keyfile"),
         ({"security_protocol": "SSL", "bootstrap_servers": "embedded"}, "kafka.security_protocol", "speaks"),
@@ -336,6 +336,8 @@ def test_topics(keys: dict[str, Any], complaint: str) -> None:
     [
         ({"positive_class": "yes", "negative_class": "yes"}, "is the positive class too"),
         ({"positive_class": 0.5}, "expected a class"),
+        ({"reference": {"file": "x.csv", "columns": {"lable": "y"}}}, "not a field; did you mean label?"),
+        ({"reference": {"columns": {}, "from": 1, "to": 2}}, "comes together with file"),
         ({"reference": {}}, "either {file} or {from, to}"),
         ({"reference": {"from": "2026-01-02"}}, "comes together with to"),
         ({"reference": {"from": "2026-01-02", "to": "2026-01-01"}}, "must be later than from"),

@@ -1,0 +1,90 @@
+"""Rows of files."""
+
+from __future__ import annotations
+
+import gzip
+import math
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from monitor.core.errors import RowsError
+from monitor.edges.files import read_rows, row_count
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_csv_columns_have_types(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "rows.csv",
+        "\ufeffid,age,rate,zip,member,note,mixed,empty\n"
+        "a,39,0.5,01234,true,\"x, y\",1,\n"
+        "b,,1e3,99999,False,,two,\n",
+    )  # fmt: skip
+    assert list(read_rows(path)) == [
+        {"id": "a", "age": 39, "rate": 0.5, "zip": "01234", "member": True, "note": "x, y", "mixed": "1",
+         "empty": None},
+        {"id": "b", "age": None, "rate": 1e3, "zip": "99999", "member": False, "note": None, "mixed": "two",
+         "empty": None},
+    ]  # fmt: skip
+
+
+def test_a_late_text_in_a_column_of_numbers_stays_a_text(tmp_path: Path) -> None:
+    path = write(tmp_path, "rows.csv", "n\n" + "1\n" * 1_500 + "broken\n")
+    assert [row["n"] for row in read_rows(path)][-2:] == [1, "broken"]
+
+
+def test_semicolons_tabs_and_gzip(tmp_path: Path) -> None:
+    assert list(read_rows(write(tmp_path, "a.csv", "a;b\n1;2\n"))) == [{"a": 1, "b": 2}]
+    packed = tmp_path / "b.tsv.gz"
+    packed.write_bytes(gzip.compress(b"a\tb\n1\tx\n"))
+    assert list(read_rows(packed)) == [{"a": 1, "b": "x"}]
+
+
+def test_jsonl_as_python_writes_it(tmp_path: Path) -> None:
+    rows = list(read_rows(write(tmp_path, "a.jsonl", '{"a": NaN}\n\n{"a": {"b": [1]}}\n')))
+    assert math.isnan(rows[0]["a"])
+    assert rows[1] == {"a": {"b": [1]}}
+
+
+def test_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    when = pa.array([0, 1_000_000], pa.timestamp("us", tz="UTC"))
+    pq.write_table(pa.table({"a": [1, None], "when": when, "raw": [b"x", b"\xff"]}), path)
+    assert row_count(path) == 2
+    assert list(read_rows(path)) == [
+        {"a": 1, "when": "1970-01-01T00:00:00+00:00", "raw": "x"},
+        {"a": None, "when": "1970-01-01T00:00:01+00:00", "raw": "\\xff"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("a.xlsx", b"", "expected a file that ends in"),
+        ("a.csv", b"", "no header"),
+        ("a.csv", b"a,a\n", "named twice"),
+        ("a.csv", b"a,b\n1,2\n3\n", "line 3 has 1 values, the header 2"),
+        ("a.csv", b"a\n\xff\xfe\n", "cannot be read"),
+        ("a.csv.gz", b"not gzip", "cannot be read"),
+        ("a.jsonl", b"{}\nnot json\n", "line 2 is not JSON"),
+        ("a.jsonl", b"[1]\n", "line 1 is not a JSON object"),
+        ("a.parquet", b"not parquet", "is not Parquet"),
+    ],
+)
+def test_files_that_cannot_be_read(tmp_path: Path, name: str, content: bytes, complaint: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(RowsError, match=complaint):
+        list(read_rows(tmp_path / name))
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(RowsError, match="No such file"):
+        list(read_rows(tmp_path / "a.csv"))
