@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from monitor.core.errors import SchemaError
 from monitor.core.schema import Code, CompiledSchema, Feature, FeatureSchema, FeatureType
+from monitor.core.schema.inference import infer
 from monitor.core.schema.violations import RECORD_INDEX, TEXT_MAX
 
 TEXT = st.text(max_size=12)
@@ -214,3 +215,26 @@ def problems_of(text: str) -> list[str]:
         assert error.problems  # noqa: PT017 - refused or not, both are allowed
         return error.problems
     return []
+
+
+@given(st.lists(st.dictionaries(NAMES.filter(bool) | HOSTILE_TEXT, VALUES | SCALARS, max_size=4), max_size=8))
+def test_any_sample_makes_a_schema_that_reads_back(rows: list[dict[str, Any]]) -> None:
+    try:
+        schema = infer(rows * 20)
+    except SchemaError:
+        assert not any(rows) or all(not name or not is_utf8(name) for row in rows for name in row)
+        return
+    assert FeatureSchema.parse(schema.text()) == schema
+    for feature in schema.features.values():
+        assert feature.reference is not None
+        assert feature.reference.rows == 20 * len(rows)
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**70), 2**70), min_size=1))
+def test_an_inferred_number_accepts_its_sample(values: list[float]) -> None:
+    schema = infer({"f": values * 20})
+    assert len(schema.compiled.check_chunk([{"f": value} for value in values])) == 0
+
+
+def is_utf8(text: str) -> bool:
+    return text.encode(errors="replace").decode() == text

@@ -30,6 +30,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import beta
 
 from monitor.core.errors import SchemaError
@@ -50,6 +51,8 @@ from monitor.core.schema.model import FeatureSchema
 ROWS_MAX: Final = 200_000
 """Rows of a sample that are looked at; the rest is not read."""
 
+Column = Sequence[Any] | NDArray[Any]
+
 TYPE_SHARE: Final = 0.9
 INTEGER_ROWS_MIN: Final = 100
 CLOSED_VALUES_MAX: Final = 50
@@ -58,7 +61,7 @@ _ROWS_FULL: Final = 1 / TOLERATED
 """Rows of which one is the tolerated rate: a smaller sample gets wider margins."""
 
 
-def infer(sample: Iterable[Mapping[str, Any]] | Mapping[str, Sequence[Any]]) -> FeatureSchema:
+def infer(sample: Iterable[Mapping[str, Any]] | Mapping[str, Column]) -> FeatureSchema:
     """Infer a feature schema.
 
     Args:
@@ -87,7 +90,7 @@ def infer(sample: Iterable[Mapping[str, Any]] | Mapping[str, Sequence[Any]]) -> 
 
 
 def _columns(
-    sample: Iterable[Mapping[str, Any]] | Mapping[str, Sequence[Any]],
+    sample: Iterable[Mapping[str, Any]] | Mapping[str, Column],
 ) -> tuple[dict[str, list[Any]], int]:
     """Values present per feature, and the number of rows."""
     columns: dict[str, list[Any]] = {}
@@ -108,7 +111,7 @@ def _columns(
     return {name: values for name, values in columns.items() if _is_name(name)}, rows
 
 
-def _plain(values: Sequence[Any]) -> list[Any]:
+def _plain(values: Column) -> list[Any]:
     """Python values of a column; arrays of numpy and pandas know how to make them."""
     return list(values.tolist() if hasattr(values, "tolist") else values)
 
@@ -240,14 +243,14 @@ def _outlier_note(values: Sequence[Any]) -> list[str]:
     if len(values) < INTEGER_ROWS_MIN:
         return []
     numbers = np.array(values, np.float64)
-    low, middle, high = np.quantile(numbers, (0.01, 0.5, 0.99))
+    levels = (0.0, 0.01, 0.5, 0.99, 1.0)
+    # As Python floats, which overflow to infinity in silence.
+    least, low, middle, high, greatest = np.quantile(numbers, levels, method="inverted_cdf").tolist()
     notes = []
-    if numbers.max() - high > 10 * (high - middle) > 0:
-        notes.append(
-            f"greatest value {number_text(float(numbers.max()))} is far from the rest: check maximum"
-        )
-    if low - numbers.min() > 10 * (middle - low) > 0:
-        notes.append(f"least value {number_text(float(numbers.min()))} is far from the rest: check minimum")
+    if greatest - high > 10 * (high - middle) > 0:
+        notes.append(f"greatest value {number_text(greatest)} is far from the rest: check maximum")
+    if low - least > 10 * (middle - low) > 0:
+        notes.append(f"least value {number_text(least)} is far from the rest: check minimum")
     return notes
 
 
