@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import heapq
 import json
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any, Final
 
 import numpy as np
@@ -36,20 +36,28 @@ Send = Callable[[str, bytes, bytes, int], None]
 """Publish to a topic: key, value, record time in epoch ms. Queues and returns."""
 
 
-@dataclass(frozen=True, order=True)
-class DueLabel:
-    """A label and when it becomes known, epoch ms."""
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One answered request, ready to be published, and what will become known of it.
 
-    due_ms: int
+    Times are epoch milliseconds.
+    """
+
+    number: int
     request_id: str
+    at_ms: int
+    value: bytes
     label: int
+    label_at_ms: int
 
 
 class Traffic:
     """Produces the demo's requests and labels.
 
-    Request `n` is made `n / rate` seconds after the first, carries that time, and is of the same applicant
-    for the same seed; faults act by that time as well. Positions are seconds since the first request.
+    Request `n` is made `n / rate` seconds after the first and carries that time. A second of the timeline is
+    drawn, faulted and asked of the model in one batch as it begins, and published request by request as it
+    passes, so the same seed and rate give the same requests whatever the machine is doing. Positions are
+    seconds since the first request.
 
     Args:
         timeline: what fails when.
@@ -76,18 +84,17 @@ class Traffic:
         self._ask = ask
         self._send = send
         self._rate_per_s = rate_per_s
+        self._seed = seed
         self._start_ms = start_ms
-        self._people = np.random.default_rng((seed, 2))
-        self._chaos = np.random.default_rng((seed, 3))
-        self._delays = np.random.default_rng((seed, 4))
-        self._next = 0
-        self._due: list[DueLabel] = []
+        self._second = 0
+        self._requests: deque[Request] = deque()
+        self._due: list[tuple[int, int, Request]] = []
         self._ticks: deque[tuple[float, int]] = deque([(0.0, 0)])
 
     @property
     def finished(self) -> bool:
         """Every request of the timeline was made; labels may still be due."""
-        return self._next >= self._timeline.length_s * self._rate_per_s
+        return self._second >= self._timeline.length_s and not self._requests
 
     @property
     def labels_due(self) -> int:
@@ -100,7 +107,7 @@ class Traffic:
         return (after - before) / (last_s - first_s) if last_s > first_s else 0.0
 
     def advance(self, position_s: float) -> None:
-        """Make all requests and publish all labels that are due at a position.
+        """Publish all requests and all labels that are due at a position.
 
         Args:
             position_s: seconds since the first request, never less than at the last call.
@@ -108,64 +115,66 @@ class Traffic:
         Raises:
             ServiceError: the model does not answer.
         """
-        due = min(int(position_s * self._rate_per_s) + 1, int(self._timeline.length_s * self._rate_per_s))
-        late = due - self._next - int(BACKLOG_MAX_S * self._rate_per_s)
-        if late > 0:
-            self._next += late
-            self.skipped += late
-        positions = np.arange(self._next, due) / self._rate_per_s
-        for _, group in groupby(zip(range(self._next, due), positions, strict=True), self._whole_second):
-            self._make(list(group))
-        self._next = max(self._next, due)
-        self._publish_labels(self._start_ms + int(position_s * 1000))
+        now_ms = self._start_ms + int(position_s * 1000)
+        while self._second <= position_s and self._second < self._timeline.length_s:
+            self._requests.extend(self._answered(self._second))
+            self._second += 1
+        while self._requests and self._requests[0].at_ms <= now_ms:
+            request = self._requests.popleft()
+            if request.at_ms < now_ms - BACKLOG_MAX_S * 1000:
+                self.skipped += 1
+                continue
+            self._send(PREDICTIONS, request.request_id.encode(), request.value, request.at_ms)
+            self.sent += 1
+            heapq.heappush(self._due, (request.label_at_ms, request.number, request))
+        while self._due and self._due[0][0] <= now_ms:
+            self._publish_label(heapq.heappop(self._due)[2])
         self._ticks.append((position_s, self.sent))
         while len(self._ticks) > 2 and self._ticks[1][0] <= position_s - RATE_WINDOW_S:
             self._ticks.popleft()
 
-    @staticmethod
-    def _whole_second(numbered: tuple[int, float]) -> int:
-        return int(numbered[1])
+    def _answered(self, second: int) -> list[Request]:
+        """All requests of one second of the timeline: the same faults act on all of them."""
+        first, end = (math.ceil(edge * self._rate_per_s) for edge in (second, second + 1))
+        rng = np.random.default_rng((self._seed, 2, second))
+        people = draw(rng, end - first)
+        scores = answer(people.rows, self._timeline.active(float(second)), self._ask, rng)
+        delays_s = np.minimum(rng.exponential(LABEL_DELAY_MEAN_S, len(people)), LABEL_DELAY_MAX_S)
+        return [
+            self._request(number, row, score, repays, delay_s)
+            for number, row, score, repays, delay_s in zip(
+                range(first, end),
+                people.rows,
+                scores.tolist(),
+                people.repays.tolist(),
+                delays_s.tolist(),
+                strict=True,
+            )
+        ]
 
-    def _make(self, numbered: list[tuple[int, float]]) -> None:
-        """Requests of one second of the timeline: the same faults act on all of them."""
-        faults = self._timeline.active(float(int(numbered[0][1])))
-        people = draw(self._people, len(numbered))
-        scores = answer(people.rows, faults, self._ask, self._chaos)
-        delays_s = np.minimum(self._delays.exponential(LABEL_DELAY_MEAN_S, len(numbered)), LABEL_DELAY_MAX_S)
-        everything = zip(
-            numbered,
-            people.rows,
-            scores.tolist(),
-            people.repays.tolist(),
-            np.round(delays_s * 1000).astype(np.int64).tolist(),
-            strict=True,
-        )
-        for (number, at_s), row, score, repays, delay_ms in everything:
-            at_ms = self._start_ms + round(at_s * 1000)
-            request_id = f"{self._start_ms // 1000:x}-{number:06d}"
-            record = {
-                "request_id": request_id,
-                "model": MODEL,
-                "model_version": MODEL_VERSION,
-                "timestamp": at_ms,
-                "features": row,
-                "score": score,
-            }
-            self._send(PREDICTIONS, request_id.encode(), _encode(record), at_ms)
-            self.sent += 1
-            heapq.heappush(self._due, DueLabel(at_ms + delay_ms, request_id, int(repays)))
+    def _request(self, number: int, row: Row, score: float, repays: bool, delay_s: float) -> Request:
+        at_ms = self._start_ms + round(number / self._rate_per_s * 1000)
+        request_id = f"{self._start_ms // 1000:x}-{number:06d}"
+        record = {
+            "request_id": request_id,
+            "model": MODEL,
+            "model_version": MODEL_VERSION,
+            "timestamp": at_ms,
+            "features": row,
+            "score": score,
+        }
+        label_at_ms = at_ms + round(delay_s * 1000)
+        return Request(number, request_id, at_ms, _encode(record), int(repays), label_at_ms)
 
-    def _publish_labels(self, now_ms: int) -> None:
-        while self._due and self._due[0].due_ms <= now_ms:
-            due = heapq.heappop(self._due)
-            record = {
-                "request_id": due.request_id,
-                "model": MODEL,
-                "timestamp": due.due_ms,
-                "label": due.label,
-            }
-            self._send(LABELS, due.request_id.encode(), _encode(record), due.due_ms)
-            self.labels_sent += 1
+    def _publish_label(self, request: Request) -> None:
+        record = {
+            "request_id": request.request_id,
+            "model": MODEL,
+            "timestamp": request.label_at_ms,
+            "label": request.label,
+        }
+        self._send(LABELS, request.request_id.encode(), _encode(record), request.label_at_ms)
+        self.labels_sent += 1
 
 
 def answer(
