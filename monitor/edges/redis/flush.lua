@@ -4,7 +4,8 @@
 -- ARGV[1]  msgpack, built by payload.py:
 --          {field, expected, start, next, watermark_ms, checks, stubs, creates, adds, retracts,
 --           index, dead_letters, evidence}
--- Returns  {outcome, stored offset, stub keys in conflict}
+-- Returns  {outcome, stored offset, stub keys in conflict}; outcomes as in ports.Outcome, and 'forgotten'
+--          when the registry is not what the flush was built with
 --
 -- A script does not roll back, so every check comes before the first write, and the first write is one
 -- that a full Redis refuses (OOM is reported while nothing has changed yet). The fence moves last.
@@ -35,7 +36,7 @@ end
 -- 2. The ids this flush was built with are still the registry's (a rollback may have forgotten some).
 for _, check in ipairs(checks) do
   if redis.call('HGET', check[1], check[2]) ~= check[3] then
-    return { 'behind', stored, {} }
+    return { 'forgotten', stored, {} }
   end
 end
 

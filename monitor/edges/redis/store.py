@@ -192,11 +192,12 @@ class RedisStore:
         """See `monitor.ports.Store.flush`."""
         models = {increment.key.model for increment in flush.increments}
         packed = pack(flush, self._plan, self._registry.checks(flush.shard, models), self._limits)
-        outcome, stored, conflicts = await self._link.script("flush", [keys.fence(flush.shard)], packed)
-        result = FlushResult(Outcome(outcome.decode()), int(stored), tuple(conflicts))
-        if result.outcome in {Outcome.BEHIND, Outcome.LOST}:
-            self._registry.forget()
-        return result
+        fence = keys.fence(flush.shard)
+        outcome, stored, conflicts = await self._link.script("flush", [fence], packed)
+        while outcome == b"forgotten":
+            await self._registry.restore(models)
+            outcome, stored, conflicts = await self._link.script("flush", [fence], packed)
+        return FlushResult(Outcome(outcome.decode()), int(stored), tuple(conflicts))
 
     async def ids(self, model: str, family: str, names: Sequence[str], limit: int) -> list[int]:
         """See `monitor.ports.Store.ids`."""
