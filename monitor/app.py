@@ -1,0 +1,281 @@
+"""The composition root: settings become objects, objects become a running worker. Wires, decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from typing import Any, Final
+
+from monitor.config import ModelSettings, Settings
+from monitor.core.batch import ClassNames, Reading
+from monitor.core.decode import Limits
+from monitor.core.errors import KafkaError, ServiceError, StoreUnavailable
+from monitor.core.join import ModelIdentity
+from monitor.core.plan import ModelPlan
+from monitor.core.schema.compiled import CompiledSchema
+from monitor.core.slices.assign import SliceAssigner
+from monitor.edges.embedded import EmbeddedKafka, EmbeddedRedis
+from monitor.edges.ingest import Ingest, Source
+from monitor.edges.kafka import topics
+from monitor.edges.kafka.chunks import Bounds, Chunk, Kind
+from monitor.edges.kafka.connection import KafkaConnection
+from monitor.edges.kafka.flow import Flow
+from monitor.edges.kafka.options import KafkaWorkerConfig
+from monitor.edges.kafka.publisher import KafkaPublisher
+from monitor.edges.kafka.worker import create_app, run_worker
+from monitor.edges.memory import SystemClock
+from monitor.edges.redis.payload import Limits as StoreLimits
+from monitor.edges.redis.reader import RedisReader
+from monitor.edges.redis.store import RedisStore
+from monitor.ports import Partition
+
+log = logging.getLogger(__name__)
+
+STUB_WAIT_MIN_S: Final = 120
+"""Stubs live at least this long, so that a worker that was down for a moment still joins its labels."""
+
+_WATCH_S: Final = 1.0
+_OUTBOX_S: Final = 0.1
+_OUTBOX_BATCH: Final = 500
+_TOPIC_RETRY_S: Final = 5.0
+
+
+def model_plan(name: str, model: ModelSettings, settings: Settings) -> ModelPlan:
+    """What the pipeline knows of a model."""
+    reading = Reading(
+        threshold=model.threshold,
+        classes=ClassNames(model.positive_class, model.negative_class),
+        identity=ModelIdentity(model.labels.sample),
+    )
+    return ModelPlan(
+        name=name,
+        reading=reading,
+        schema=CompiledSchema(model.feature_schema) if model.feature_schema else None,
+        slices=SliceAssigner(model.slice_specs),
+        tiers=settings.tiers,
+        slices_max=settings.limits.slices_max,
+    )
+
+
+def sources(settings: Settings) -> dict[str, Source]:
+    """Topic → role and mapping."""
+    kafka = settings.kafka
+    found = {topic: Source("predictions", s.mapping) for s in kafka.predictions for topic in s.topics}
+    return found | {topic: Source("labels", s.mapping) for s in kafka.labels for topic in s.topics}
+
+
+def connection(settings: Settings) -> KafkaConnection:
+    """How to reach the brokers."""
+    return KafkaConnection(**settings.kafka.connection())
+
+
+def open_store(settings: Settings) -> RedisStore:
+    """The worker's side of the store, not yet connected."""
+    waits = {name: max(model.labels.wait_s, STUB_WAIT_MIN_S) for name, model in settings.models.items()}
+    return RedisStore(
+        settings.redis.url,
+        settings.redis.shards,
+        waits,
+        limits=StoreLimits(outbox_max=settings.limits.outbox_max),
+        **_redis_access(settings),
+    )
+
+
+def open_reader(settings: Settings) -> RedisReader:
+    """The reading side of the store; connects at the first call."""
+    return RedisReader(settings.redis.url, settings.redis.shards, **_redis_access(settings))
+
+
+def _redis_access(settings: Settings) -> dict[str, Any]:
+    redis = settings.redis
+    return {
+        "username": redis.username,
+        "password": redis.password.get_secret_value() if redis.password else None,
+        "ssl_ca_certs": str(redis.ssl_ca_certs) if redis.ssl_ca_certs else None,
+    }
+
+
+def worker_config(settings: Settings) -> KafkaWorkerConfig:
+    """The Kafka side of a worker."""
+    kafka = settings.kafka
+    return KafkaWorkerConfig(
+        connection=connection(settings),
+        group_id=kafka.group_id,
+        predictions=tuple(topic for source in kafka.predictions for topic in source.topics),
+        labels=tuple(topic for source in kafka.labels for topic in source.topics),
+        isolation_level=kafka.isolation_level,
+        poll_records_max=settings.worker.poll_records_max,
+        stall_s=settings.worker.stall_timeout_s,
+    )
+
+
+class Worker:
+    """One worker process: reads, counts, publishes; evaluates the models whose lease it holds.
+
+    Args:
+        settings: with the addresses of running services.
+        embedded_kafka: tune group membership for the bundled broker.
+    """
+
+    def __init__(self, settings: Settings, *, embedded_kafka: bool = False) -> None:
+        self._settings = settings
+        self._clock = SystemClock()
+        self._store = open_store(settings)
+        config = worker_config(settings)
+        self._config = config.for_embedded() if embedded_kafka else config
+        self._flow = Flow(self._positions, self._lost)
+        self._sources = sources(settings)
+        self._plans = {name: model_plan(name, model, settings) for name, model in settings.models.items()}
+        self._ingest = Ingest(
+            self._store,
+            self._plans,
+            self._sources,
+            self._flow.rewind,
+            self._clock,
+            Limits(settings.limits.record_bytes_max, settings.limits.depth_max),
+        )
+        self._from_latest = {
+            topic
+            for source in (*settings.kafka.predictions, *settings.kafka.labels)
+            if source.start == "latest"
+            for topic in source.topics
+        }
+        self._store_away = False
+        self.name = f"{socket.gethostname()}-{os.getpid()}"
+
+    async def handle(self, chunk: Chunk, kind: Kind) -> None:  # noqa: ARG002 - the topic says which kind it is
+        """Count a chunk."""
+        await self._ingest.handle(chunk)
+
+    async def run(self) -> int:
+        """Run until told to stop. Returns the exit code."""
+        await self._open()
+        app = create_app(self._config, self, self._flow)
+        publisher = KafkaPublisher(
+            self._config.connection,
+            {
+                "alerts": self._settings.kafka.alerts.topic,
+                "dead_letters": self._settings.kafka.dead_letters.topic,
+            },
+        )
+        try:
+            async with _running(self._watch(), self._publish(publisher)):
+                log.info("worker started", extra={"worker": self.name, "topics": list(self._config.topics)})
+                return await run_worker(app, outage=lambda: self._store_away)
+        finally:
+            await publisher.close()
+            await self._store.close()
+
+    async def _open(self) -> None:
+        while True:
+            try:
+                await self._store.open()
+                break
+            except StoreUnavailable as error:
+                log.warning("waiting for the store: %s", error)
+                await self._clock.sleep(1.0)
+        names = list(self._config.topics)
+        cluster = await asyncio.to_thread(topics.cluster_id, self._config.connection)
+        ids = await asyncio.to_thread(topics.topic_ids, self._config.connection, names)
+        await self._store.bind(cluster, ids)
+
+    async def _positions(self, bounds: Mapping[Partition, Bounds]) -> Mapping[Partition, int]:
+        starts = {
+            partition: kept.end if partition.topic in self._from_latest else kept.earliest
+            for partition, kept in bounds.items()
+        }
+        return await self._ingest.take(starts)
+
+    async def _lost(self, partition: Partition, fence: int, earliest: int) -> None:
+        log.error(
+            "records were deleted before they were read",
+            extra={"partition": str(partition), "lost": earliest - fence},
+        )
+
+    async def _watch(self) -> None:
+        """Compare fences and say where we stand, every second."""
+        while True:
+            await self._clock.sleep(_WATCH_S)
+            try:
+                await self._ingest.watch()
+                await self._store.beat(self._flow.standing)
+                self._store_away = False
+            except StoreUnavailable:
+                self._store_away = True
+
+    async def _publish(self, publisher: KafkaPublisher) -> None:
+        """Empty the outbox; a missing topic keeps its entries and stalls nothing else."""
+        while True:
+            try:
+                entries = await self._store.outbox_read(_OUTBOX_BATCH)
+                if entries:
+                    await publisher.publish(entries)
+                    await self._store.outbox_ack(entries)
+                    continue
+                await self._clock.sleep(_OUTBOX_S)
+            except StoreUnavailable:
+                await self._clock.sleep(1.0)
+            except KafkaError as error:
+                log.warning("the outbox waits: %s", error)
+                await self._clock.sleep(_TOPIC_RETRY_S)
+
+
+@contextlib.asynccontextmanager
+async def _running(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Background loops that end with the body; one that fails is a bug and is logged as such."""
+    tasks = [asyncio.create_task(loop) for loop in loops]
+    for task in tasks:
+        task.add_done_callback(_report)
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical("a background loop failed", exc_info=error)
+        os._exit(1)  # a worker without its watch or its outbox is worse than none: the supervisor restarts it
+
+
+def run(settings: Settings) -> int:
+    """Run a worker until SIGTERM or SIGINT; starts bundled services where the settings say `embedded`.
+
+    Returns:
+        Exit code.
+    """
+    with contextlib.ExitStack() as services:
+        embedded_kafka = settings.kafka.embedded
+        settings = start_embedded(settings, services)
+        return asyncio.run(Worker(settings, embedded_kafka=embedded_kafka).run())
+
+
+def start_embedded(settings: Settings, services: contextlib.ExitStack) -> Settings:
+    """Start what the settings call `embedded`; the settings with its addresses."""
+    if settings.kafka.embedded:
+        broker = services.enter_context(EmbeddedKafka())
+        settings = settings.at(bootstrap_servers=broker.bootstrap_servers)
+        try:
+            topics.ensure_topics(connection(settings), topic_specs(settings))
+        except KafkaError as error:
+            raise ServiceError(f"the bundled broker did not take the topics: {error}") from error
+    if settings.redis.embedded:
+        store = services.enter_context(EmbeddedRedis())
+        settings = settings.at(redis_url=store.url)
+    return settings
+
+
+def topic_specs(settings: Settings, partitions: int = 4) -> list[topics.TopicSpec]:
+    """Every topic the settings name, for `monitor init --create-topics` and the bundled broker."""
+    kafka = settings.kafka
+    return [
+        *(topics.TopicSpec(name, partitions) for name in kafka.input_topics),
+        topics.TopicSpec(kafka.alerts.topic, 1, compacted=True),
+        topics.TopicSpec(kafka.dead_letters.topic, 1),
+    ]
