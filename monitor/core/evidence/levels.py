@@ -1,0 +1,65 @@
+"""How high evidence must climb: from "one false alarm a month" to a threshold per stream.
+
+A stream of weight w alarms at M ≥ 1/(α w), with α the false alarms allowed per bucket of event time and the
+weights of all streams summing to at most 1. Over T buckets the expected number of false alarms is then
+at most α T, however the streams depend on each other. Weights may shrink as streams appear (Chow's
+inequality needs thresholds that do not fall), so slices share their family's part equally as they come.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+MONTH_S: Final = 30 * 86_400.0
+
+SHARES: Final = MappingProxyType(
+    {
+        "violations": 0.25,
+        "missing_traffic": 0.05,
+        "gaps_of_labels": 0.22,
+        "gaps_of_decisions": 0.08,
+        "share_of_traffic": 0.05,
+        "share_of_labels": 0.05,
+        "drift": 0.20,
+        "discovery": 0.10,
+    }
+)
+"""Parts of the allowance: input 30 %, declared slices 40 %, drift 20 %, probes and discovery 10 %."""
+
+
+def log_threshold(
+    false_alarms_per_month: float, bucket_s: float, weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Log of 1/(α w) for streams that are looked at once a bucket.
+
+    Args:
+        false_alarms_per_month: allowed over all streams of a model, positive.
+        bucket_s: seconds of event time a bucket.
+        weights: w, float64[S]; 0 for a stream that must never alarm.
+
+    Returns:
+        float64[S]; inf where the weight is 0.
+
+    >>> log_threshold(1, 1.0, np.array([1 / 150])).round(1).tolist()
+    [19.8]
+    """
+    buckets = math.log(MONTH_S / (false_alarms_per_month * bucket_s))
+    with np.errstate(divide="ignore"):
+        return buckets - np.log(weights)
+
+
+def share_out(family: str, relative: Sequence[float]) -> NDArray[np.float64]:
+    """Divide a family's part among its streams in proportion to `relative`.
+
+    >>> share_out("share_of_traffic", [1, 1, 0.5, 0]).round(3).tolist()
+    [0.02, 0.02, 0.01, 0.0]
+    """
+    parts = np.asarray(relative, np.float64)
+    total = parts.sum()
+    return parts * (SHARES[family] / total) if total > 0 else parts
