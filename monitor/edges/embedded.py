@@ -24,7 +24,6 @@ from monitor.core.errors import ServiceError
 
 _HOST: Final = "127.0.0.1"
 _READY_TIMEOUT_S: Final = 20.0
-_STOP_TIMEOUT_S: Final = 5.0
 _ATTEMPTS: Final = 3  # a free port can be taken between finding and using it
 
 _INSTALL: Final = "It comes with an extra: pip install 'inference-monitor[embedded]'"
@@ -45,6 +44,7 @@ class _Service(ABC):
     """
 
     name: str
+    _stop_timeout_s = 5.0
 
     def __init__(self, port: int = 0) -> None:
         self._wanted_port = port
@@ -133,7 +133,7 @@ class _Service(ABC):
         if process is not None:
             process.terminate()
             try:
-                process.wait(_STOP_TIMEOUT_S)
+                process.wait(self._stop_timeout_s)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -158,6 +158,7 @@ class EmbeddedKafka(_Service):
     """
 
     name = "kafka"
+    _stop_timeout_s = 1.0  # it waits for its clients to leave, and has nothing to save
 
     def _command(self, port: int, scratch: Path) -> Sequence[str]:  # noqa: ARG002 - keeps nothing on disk
         try:

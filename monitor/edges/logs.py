@@ -1,0 +1,53 @@
+"""Structured logs: one JSON object a line on stderr, stdout stays for results."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Final, TextIO
+
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_CHATTY: Final = ("aiokafka", "asyncio", "faust", "kafka", "mode")
+
+
+class JsonFormatter(logging.Formatter):
+    """A record as one line: time, level, logger, message, what was given as `extra`, and the error if any.
+
+    >>> record = logging.makeLogRecord({"created": 0.5, "levelname": "INFO", "name": "monitor"})
+    >>> record.msg, record.partition = "ready", "predictions-0"
+    >>> JsonFormatter().format(record)
+    '{"time": "1970-01-01T00:00:00.500Z", "level": "info", "logger": "monitor", "message": "ready", \
+"partition": "predictions-0"}'
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line: dict[str, object] = {
+            "time": time.replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        if record.exc_info and record.exc_info[1] is not None:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str, ensure_ascii=False)
+
+
+def configure_logs(level: str = "INFO", stream: TextIO | None = None) -> None:
+    """Send all logs as JSON lines to `stream` (stderr); the client libraries speak from WARNING on.
+
+    Args:
+        level: of our own loggers; DEBUG lets the libraries speak too.
+        stream: where to write.
+    """
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.NOTSET if root.level <= logging.DEBUG else logging.WARNING)
