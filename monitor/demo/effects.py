@@ -30,9 +30,7 @@ class Effect:
     def on_request(self, rows: Sequence[Row], rng: np.random.Generator) -> None:
         """Change features in place, before the model sees them."""
 
-    def on_answer(
-        self, rows: Sequence[Row], scores: NDArray[np.float64], rng: np.random.Generator
-    ) -> None:
+    def on_answer(self, rows: Sequence[Row], scores: NDArray[np.float64], rng: np.random.Generator) -> None:
         """Change scores in place, float64[len(rows)], after the model has answered."""
 
 
@@ -45,6 +43,7 @@ class Edited(Effect):
     change: Change
 
     def on_request(self, rows: Sequence[Row], rng: np.random.Generator) -> None:
+        """Put the changed value in the place of the true one."""
         for row in _hit(rows, self.share, rng):
             row[self.feature] = self.change(row[self.feature], rng)
 
@@ -57,6 +56,7 @@ class Dropped(Effect):
     share: float
 
     def on_request(self, rows: Sequence[Row], rng: np.random.Generator) -> None:
+        """Take the feature out."""
         for row in _hit(rows, self.share, rng):
             del row[self.feature]
 
@@ -72,6 +72,7 @@ class SomebodyElse(Effect):
     share: float
 
     def on_request(self, rows: Sequence[Row], rng: np.random.Generator) -> None:
+        """Give rows of the slice the profile of another applicant."""
         hit = _hit([row for row in rows if self.who(row)], self.share, rng)
         for row, other in zip(hit, draw_financial(rng, len(hit)), strict=True):
             row.update(other)
@@ -88,9 +89,8 @@ class MarkedDown(Effect):
     who: Condition
     share: float
 
-    def on_answer(
-        self, rows: Sequence[Row], scores: NDArray[np.float64], rng: np.random.Generator
-    ) -> None:
+    def on_answer(self, rows: Sequence[Row], scores: NDArray[np.float64], rng: np.random.Generator) -> None:
+        """Give rows of the slice a score that is nearly always below the threshold."""
         hit = np.array([self.who(row) for row in rows], np.bool_) & (rng.random(len(rows)) < self.share)
         scores[hit] = rng.beta(*_CAREER_BREAK_SCORES, int(hit.sum()))
 

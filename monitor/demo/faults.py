@@ -1,7 +1,7 @@
 """The timeline of the demo, as data: what fails, when, and which alert would be the right one.
 
-Seconds count from the first request. Faults of the input act on features of their own, so they may overlap; faults
-of performance act on slices that are independent of each other and of the faulty features, and overlap
+Seconds count from the first request. Faults of the input act on features of their own, so they may overlap.
+Faults of performance act on slices that are independent of each other and of the faulty features, and overlap
 only where the earlier one has had the time it takes to be seen (`docs/demo.md` has the figures).
 """
 
@@ -113,7 +113,9 @@ class Timeline:
         edges = sorted(
             {0.0, self.length_s} | {edge for fault in self.faults for edge in (fault.began_s, fault.ended_s)}
         )
-        return sum(end - start for start, end in zip(edges, edges[1:], strict=False) if not self.active(start))
+        return sum(
+            end - start for start, end in zip(edges, edges[1:], strict=False) if not self.active(start)
+        )
 
     def active(self, at_s: float) -> tuple[Fault, ...]:
         """Faults that act on a request made at `at_s`."""
@@ -182,7 +184,7 @@ def timeline(pace: Pace | None = None) -> Timeline:
         (
             "utilisation_drift",
             "Upstream change of distribution",
-            "credit_utilisation is computed in another way upstream; every value is legal, and most are greater",
+            "upstream computes credit_utilisation in another way: every value is legal, all are greater",
             (Symptom("drift", {"feature": "credit_utilisation"}),),
             effects.Edited("credit_utilisation", 1.0, effects.raised),
         ),

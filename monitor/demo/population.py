@@ -5,7 +5,8 @@ independent between applicants. Who an applicant is (gender, race, device, age o
 merchant) is drawn independently of those six, so no slice starts with a gap, and a fault planted in
 one slice cannot show in another that merely overlaps with it.
 
-The positive class is *repays*; the positive decision is *grant*. A false negative is a good applicant refused.
+The positive class is *repays*, the positive decision is *grant*: a false negative is a good applicant
+refused.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 THRESHOLD: Final = 0.65
-"""Grant where the probability of repayment reaches this; chosen so that 15 % of good applicants are refused."""
+"""Grant where the probability of repayment reaches this: 15 % of good applicants are refused."""
 
 NEW_USER_DAYS: Final = 30
 """An account younger than this many days belongs to a new user."""
@@ -65,25 +66,27 @@ OCCUPATIONS: Final = (
 )
 
 _TRADES: Final = (
-    "Bakery", "Bikes", "Books", "Cameras", "Carpets", "Ceramics", "Computers", "Electronics", "Flowers", "Furniture",
-    "Garden", "Jewellery", "Kitchens", "Lighting", "Music", "Optics", "Outdoor", "Pets", "Sports", "Travel",
+    "Bakery", "Bikes", "Books", "Cameras", "Carpets", "Ceramics", "Computers", "Electronics", "Flowers",
+    "Furniture", "Garden", "Jewellery", "Kitchens", "Lighting", "Music", "Optics", "Outdoor", "Pets",
+    "Sports", "Travel",
 )  # fmt: skip
 _HOUSES: Final = ("Alder", "Birch", "Cedar", "Elm", "Harbour", "Hill", "Lake", "Maple", "North", "River")
 MERCHANTS: Final = tuple(f"{house} {trade}" for trade in _TRADES for house in _HOUSES)
 """200 names; traffic falls with rank as 1 / rank, so most of them are rare."""
 
 _FAMILIES: Final = (
-    "Anderson", "Baker", "Carter", "Dawson", "Ellis", "Fletcher", "Graham", "Harper", "Irving", "Jensen", "Keller",
-    "Lawson", "Mercer", "Norris", "Osborne", "Palmer", "Quinn", "Ramsey", "Sawyer", "Turner", "Underwood", "Vaughan",
-    "Walker", "Young", "Bennett", "Coleman", "Dalton", "Emerson", "Foster", "Griffin", "Hayes", "Jordan", "Lambert",
-    "Marshall", "Newton", "Parker", "Reynolds", "Sutton", "Thornton", "Webster",
+    "Anderson", "Baker", "Carter", "Dawson", "Ellis", "Fletcher", "Graham", "Harper", "Irving",
+    "Jensen", "Keller", "Lawson", "Mercer", "Norris", "Osborne", "Palmer", "Quinn", "Ramsey", "Sawyer",
+    "Turner", "Underwood", "Vaughan", "Walker", "Young", "Bennett", "Coleman", "Dalton", "Emerson",
+    "Foster", "Griffin", "Hayes", "Jordan", "Lambert", "Marshall", "Newton", "Parker", "Reynolds",
+    "Sutton", "Thornton", "Webster",
 )  # fmt: skip
 _BUSINESSES: Final = (
-    "Logistics", "Engineering", "Hospital", "School District", "Foods", "Insurance", "Motors", "Builders", "Hotels",
-    "Software", "Textiles", "Energy", "Printing", "Pharmacy", "Consulting", "Airlines", "Farms", "Media", "Security",
-    "Plumbing", "Chemicals", "Shipping", "Paper", "Steel", "Dental Care", "Law Offices", "Catering", "Cleaning",
-    "Furniture", "Telecom", "Railways", "Water", "Mining", "Timber", "Glass", "Tools", "Robotics", "Gardens",
-    "Recycling", "Supplies",
+    "Logistics", "Engineering", "Hospital", "School District", "Foods", "Insurance", "Motors",
+    "Builders", "Hotels", "Software", "Textiles", "Energy", "Printing", "Pharmacy", "Consulting",
+    "Airlines", "Farms", "Media", "Security", "Plumbing", "Chemicals", "Shipping", "Paper", "Steel",
+    "Dental Care", "Law Offices", "Catering", "Cleaning", "Furniture", "Telecom", "Railways", "Water",
+    "Mining", "Timber", "Glass", "Tools", "Robotics", "Gardens", "Recycling", "Supplies",
 )  # fmt: skip
 EMPLOYERS: Final = tuple(f"{family} {business}" for family in _FAMILIES for business in _BUSINESSES)
 """1,600 names, all equally common: a free text as far as any closed list is concerned."""
