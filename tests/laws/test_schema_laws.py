@@ -108,6 +108,34 @@ def test_the_account_of_a_chunk_is_that_of_its_records_one_by_one(
     assert {column.dtype for column in (account.row, account.feature, account.code)} == {np.dtype(np.int64)}
 
 
+NEAR = st.one_of(
+    st.sampled_from([None, True, math.nan, math.inf, -math.inf, 10**400, 0.5]),
+    st.integers(-60, 160),
+    st.floats(-60, 160),
+    st.text("abAB4", max_size=5),
+    VALUES,
+)
+
+
+@st.composite
+def near(draw: st.DrawFn) -> tuple[Feature, Any]:
+    feature = draw(features())
+    listed = st.sampled_from(feature.categories) if feature.categories else NEAR
+    return feature, draw(listed | NEAR)
+
+
+@given(near())
+@settings(max_examples=1_000)
+def test_the_compiled_validator_passes_only_what_the_judges_pass(judged: tuple[Feature, Any]) -> None:
+    feature, value = judged
+    # One feature alone, so that no other hides what the validator lets through.
+    compiled = CompiledSchema(FeatureSchema(features={"f": feature}))
+    found = compiled.check_record({"f": value})
+    if compiled.accepts({"f": value}):
+        assert found == []
+    assert compiled.check_chunk([{"f": value}]).code.tolist() == [code for _, code in found]
+
+
 @given(chunks())
 def test_every_violation_has_a_bounded_sentence(chunk: tuple[FeatureSchema, list[Any]]) -> None:
     schema, records = chunk

@@ -66,6 +66,7 @@ features:
     ("text", "problem"),
     [
         ("features: [", "not YAML"),
+        pytest.param("features: " + "[" * 200_000, "nested deeper than 100 levels", id="deep"),
         ("features:\n  a: {type: number}\n  a: {type: string}", "line 3: a is given twice"),
         ("", "the file: must be a mapping"),
         ("[]", "the file: must be a mapping"),

@@ -205,7 +205,9 @@ def _core(feature: Feature) -> CoreSchema:
         case FeatureType.INTEGER:
             # A strict float keeps strings and booleans out, the lax integer then refuses fractions.
             schema = core_schema.chain_schema([_core_number(feature), core_schema.int_schema()])
-        case FeatureType.CATEGORY if feature.closed and not (feature.pattern or feature.max_length):
+        case FeatureType.CATEGORY if (
+            feature.closed and feature.pattern is None and feature.max_length is None
+        ):
             schema = core_schema.literal_schema(list(feature.categories or ()))
         case FeatureType.STRING | FeatureType.CATEGORY:
             schema = _core_text(feature)

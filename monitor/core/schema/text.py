@@ -14,6 +14,9 @@ try:  # libyaml is ten times faster; the wheels carry it, some builds do not
 except ImportError:  # pragma: no cover
     from yaml import SafeLoader  # type: ignore[assignment]
 
+DEPTH_MAX: Final = 100
+"""Nested mappings and lists a file may have."""
+
 LEGEND: Final = """\
 # A feature schema: what every record must look like. Edit freely; `monitor check` tells what would violate.
 # Left out, a feature is required, not nullable, and 0.1 % of violations (tolerated: 0.001) page nobody.
@@ -85,11 +88,26 @@ def read_yaml(text: str) -> tuple[Any, list[str]]:
     ({'a': 2}, ['line 2: a is given twice'])
     """
     try:
+        if _is_too_deep(text):
+            return None, [f"nested deeper than {DEPTH_MAX} levels"]
         loader = _Loader(text)
         document = loader.get_single_data()
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         return None, [_in_one_line(error)]
     return document, loader.problems
+
+
+def _is_too_deep(text: str) -> bool:
+    """Libyaml builds documents by recursion in C: nesting without end would end the process."""
+    depth = 0
+    for event in yaml.parse(text, Loader=SafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > DEPTH_MAX:
+                return True
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+    return False
 
 
 def _in_one_line(error: Exception) -> str:
