@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from monitor.core.errors import SchemaError
@@ -125,6 +125,7 @@ def near(draw: st.DrawFn) -> tuple[Feature, Any]:
 
 
 @given(near())
+@example((Feature(type=FeatureType.CATEGORY, categories=("a",), max_length=0), "a"))
 @settings(max_examples=1_000)
 def test_the_compiled_validator_passes_only_what_the_judges_pass(judged: tuple[Feature, Any]) -> None:
     feature, value = judged
