@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 STUB_WAIT_MIN_S: Final = 120
 """Stubs live at least this long, so that a worker that was down for a moment still joins its labels."""
 
+EMBEDDED_REBALANCE_S: Final = 3
+
 _WATCH_S: Final = 1.0
 _OUTBOX_S: Final = 0.1
 _OUTBOX_BATCH: Final = 500
@@ -109,6 +111,8 @@ def worker_config(settings: Settings) -> KafkaWorkerConfig:
         labels=tuple(topic for source in kafka.labels for topic in source.topics),
         isolation_level=kafka.isolation_level,
         poll_records_max=settings.worker.poll_records_max,
+        rebalance_timeout_s=settings.worker.rebalance_timeout_s,
+        session_timeout_s=min(20.0, 2.0 * settings.worker.rebalance_timeout_s),
         stall_s=settings.worker.stall_timeout_s,
     )
 
@@ -118,15 +122,13 @@ class Worker:
 
     Args:
         settings: with the addresses of running services.
-        embedded_kafka: tune group membership for the bundled broker.
     """
 
-    def __init__(self, settings: Settings, *, embedded_kafka: bool = False) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._clock = SystemClock()
         self._store = open_store(settings)
-        config = worker_config(settings)
-        self._config = config.for_embedded() if embedded_kafka else config
+        self._config = worker_config(settings)
         self._flow = Flow(self._positions, self._lost)
         self._sources = sources(settings)
         self._plans = {name: model_plan(name, model, settings) for name, model in settings.models.items()}
@@ -251,16 +253,17 @@ def run(settings: Settings) -> int:
         Exit code.
     """
     with contextlib.ExitStack() as services:
-        embedded_kafka = settings.kafka.embedded
-        settings = start_embedded(settings, services)
-        return asyncio.run(Worker(settings, embedded_kafka=embedded_kafka).run())
+        return asyncio.run(Worker(start_embedded(settings, services)).run())
 
 
 def start_embedded(settings: Settings, services: contextlib.ExitStack) -> Settings:
     """Start what the settings call `embedded`; the settings with its addresses."""
     if settings.kafka.embedded:
         broker = services.enter_context(EmbeddedKafka())
+        # The bundled broker makes a group join wait for half of the rebalance timeout.
+        worker = settings.worker.model_copy(update={"rebalance_timeout_s": EMBEDDED_REBALANCE_S})
         settings = settings.at(bootstrap_servers=broker.bootstrap_servers)
+        settings = settings.model_copy(update={"worker": worker})
         try:
             topics.ensure_topics(connection(settings), topic_specs(settings))
         except KafkaError as error:

@@ -49,6 +49,13 @@ class WorkerSettings(Section):
     poll_records_max: int = Field(
         5_000, ge=1, le=100_000, description="Most records taken from the brokers at once."
     )
+    rebalance_timeout_s: DurationS = Field(
+        30,
+        alias="rebalance_timeout",
+        ge=3,
+        le=300,
+        description="How long a rebalance waits for a worker; some brokers also make the first join wait.",
+    )
     stall_timeout_s: DurationS = Field(
         60, alias="stall_timeout", ge=1, description="Records to read but no progress for this long: exit 1."
     )
