@@ -42,7 +42,6 @@ class View:
         lives: all alerts, in the order in which they were read.
         position_s: seconds since the first request; negative while services start.
         rate_per_s: requests a second now.
-        rate_wanted_per_s: requests a second asked for.
         requests: requests published.
         labels: labels published.
         doing: what is going on, in a few words.
@@ -54,7 +53,6 @@ class View:
     lives: Sequence[Sighting]
     position_s: float
     rate_per_s: float
-    rate_wanted_per_s: float
     requests: int
     labels: int
     doing: str

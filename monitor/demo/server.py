@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -22,13 +23,14 @@ from numpy.typing import NDArray
 
 from monitor.core.errors import ServiceError
 from monitor.demo.population import Row
+from monitor.demo.processes import start_module, stop, tail
 
 HOST: Final = "127.0.0.1"
 ROWS_MAX: Final = 10_000
 """Rows of one request; more are refused."""
 
 BODY_BYTES_MAX: Final = 16 * 1024 * 1024
-_STOP_TIMEOUT_S: Final = 5.0
+_READY_TIMEOUT_S: Final = 60.0
 _ANSWER_TIMEOUT_S: Final = 10.0
 
 
@@ -92,64 +94,41 @@ class ModelServer(ThreadingHTTPServer):
 
 
 class ModelProcess:
-    """The model server as a child process, started and ended as a context manager.
+    """The model server as a child process, ended as a context manager.
 
-    Attributes:
-        port: where it listens; known once started.
+    It trains while the caller does other things; `port` waits until it serves.
+
+    Args:
+        seed: of the training data and the model.
+        directory: where its output goes.
     """
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-        self._process: subprocess.Popen[str] | None = None
-        self.port = 0
+    def __init__(self, seed: int, directory: Path) -> None:
+        self._log = directory / "model-server.log"
+        with self._log.open("wb") as output:
+            self._process = start_module("monitor.demo.server", ["--seed", str(seed)], output)
 
-    def __enter__(self) -> Self:
-        self.start()
-        self.wait()
-        return self
-
-    def start(self) -> None:
-        """Start training; `wait` returns once it serves."""
-        self._process = subprocess.Popen(  # noqa: S603 - this very package
-            [sys.executable, "-m", "monitor.demo.server", "--seed", str(self._seed)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            start_new_session=True,  # Ctrl-C in a terminal reaches us, and we end it in order
-        )
-
-    def wait(self) -> None:
-        """Wait until the model is trained and served.
+    def port(self) -> int:
+        """Where it listens, once the model is trained.
 
         Raises:
-            ServiceError: the process ended instead; the text holds the end of its output.
+            ServiceError: the process ended or stayed silent; the text holds the end of its output.
         """
-        assert self._process is not None
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            _, complaint = self._process.communicate()
-            self._process = None
-            raise ServiceError(f"the demo's model server did not start:\n{complaint.strip()[-2000:]}")
-        self.port = int(line)
+        deadline_s = time.monotonic() + _READY_TIMEOUT_S
+        while self._process.poll() is None and time.monotonic() < deadline_s:
+            line, end, _ = self._log.read_text().partition("\n")
+            if end:
+                return int(line)
+            time.sleep(0.05)
+        raise ServiceError(f"the demo's model server did not start:\n{tail(self._log)}")
 
-    def stop(self) -> None:
-        """End the process; safe to call twice."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.terminate()
-        try:
-            process.communicate(timeout=_STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        stop(self._process)
 
 
 class ModelConnection:
