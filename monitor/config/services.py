@@ -245,16 +245,6 @@ class RedisSettings(Section):
         """Whether the bundled store is asked for."""
         return self.url == EMBEDDED
 
-    def connection(self) -> dict[str, Any]:
-        """Keyword arguments of `monitor.edges.redis.reader.RedisReader` and `.store.RedisStore`."""
-        return {
-            "url": self.url,
-            "shards": self.shards,
-            "username": self.username,
-            "password": self.password.get_secret_value() if self.password else None,
-            "ssl_ca_certs": _text(self.ssl_ca_certs),
-        }
-
     @model_validator(mode="before")
     @classmethod
     def _split_url(cls, raw: Any) -> Any:

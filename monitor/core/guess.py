@@ -16,7 +16,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "model_version": ("model_version", "version"),
     "score": ("score", "probability", "proba", "y_pred_proba", "predicted_probability", "prediction_score"),
     "decision": ("decision", "y_pred", "prediction", "predicted_label", "predicted"),
-    "label": ("label", "target", "y_true", "ground_truth", "actual", "outcome", "truth"),
+    "label": ("label", "target", "y_true", "ground_truth", "actual", "outcome", "truth", "class"),
 }  # fmt: skip
 """Names in order of preference, as written in lower case with underscores."""
 

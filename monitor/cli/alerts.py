@@ -1,0 +1,72 @@
+"""`monitor alerts`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from monitor.cli.common import CONFIG, AsJson, Config, console, known_model, load_reachable, print_json
+from monitor.core.errors import QueryError
+
+if TYPE_CHECKING:
+    from monitor.core.records import Alert
+
+
+def alerts(
+    model: Annotated[str | None, typer.Argument(help="Only this model; all where left out.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Stream from the alerts topic.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Resolved ones too.")] = False,
+    kind: Annotated[list[str] | None, typer.Option(help="Only this kind; repeat for more.")] = None,
+    config: Config = CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Show what is wrong now, or follow alerts as they open and resolve.
+
+    With --json, one alert a line.
+
+    Example: `monitor alerts --follow --kind violation_rate`
+    """
+    settings = load_reachable(config)
+    if model is not None:
+        known_model(settings, model)
+
+    from monitor.cli.tables import print_alerts
+    from monitor.core.records import AlertKind, AlertState
+
+    unknown = set(kind or []) - set(AlertKind)
+    if unknown:
+        raise QueryError(f"no alert kind {', '.join(sorted(unknown))}; there are {', '.join(AlertKind)}")
+
+    def wanted(alert: Alert) -> bool:
+        return (model is None or alert.model == model) and (not kind or alert.kind in kind)
+
+    if follow:
+        from monitor.app import connection
+        from monitor.edges.kafka.alert_stream import AlertStream
+
+        with AlertStream(connection(settings), settings.kafka.alerts.topic) as stream:
+            for alert in stream:
+                if wanted(alert):
+                    show([alert], as_json)
+        return
+
+    from monitor.edges.reader import MetricsReader
+
+    with MetricsReader.connect(settings) as reader:
+        found = [alert for name in settings.models for alert in reader.alerts(name) if wanted(alert)]
+    shown = [alert for alert in found if everything or alert.state is not AlertState.RESOLVED]
+    show(shown, as_json)
+    if not shown and not as_json:
+        print_alerts(console(), [])
+
+
+def show(found: list[Alert], as_json: bool) -> None:
+    """Print alerts."""
+    from monitor.cli.tables import print_alerts
+
+    if as_json:
+        for alert in found:
+            print_json(alert.model_dump(mode="json"), indent=None)
+    elif found:
+        print_alerts(console(), found)

@@ -1,0 +1,98 @@
+"""`monitor check`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from monitor.cli.common import CONFIG, AsJson, Config, console, load_reachable, print_json
+from monitor.core.errors import MonitorError
+
+if TYPE_CHECKING:
+    from monitor.config import Settings
+    from monitor.core.survey import Sample
+
+
+def check(
+    config: Config = CONFIG,
+    records: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Last records of each topic to read.")
+    ] = 1_000,
+    as_json: AsJson = False,
+) -> None:
+    """Connect, read the last records of each topic, and say what would become of them.
+
+    What decodes, what violates the schema, how many labels find their prediction, and the memory the store
+    will take. Nothing is written. Exits with 1 when something stands in the way.
+
+    Example: `monitor check --records 5000`
+    """
+    settings = load_reachable(config)
+
+    from monitor.app import model_plan
+    from monitor.cli.tables import print_survey
+    from monitor.core.decode import Limits
+    from monitor.core.survey import survey
+
+    samples, problems = read_samples(settings, records)
+    problems += store_problems(settings)
+    found = survey(
+        samples,
+        {name: model_plan(name, model, settings) for name, model in settings.models.items()},
+        {name: model.labels.wait_s for name, model in settings.models.items()},
+        Limits(settings.limits.record_bytes_max, settings.limits.depth_max),
+    )
+    if as_json:
+        print_json(found.to_dict() | {"warnings": settings.warnings(), "problems": problems})
+    else:
+        print_survey(console(), found, settings.warnings(), problems)
+    raise typer.Exit(1 if problems else 0)
+
+
+def read_samples(settings: Settings, records: int) -> tuple[list[Sample], list[str]]:
+    """The last records of each input topic; topics that cannot be used are problems."""
+    from monitor.app import connection
+    from monitor.core.decode import RawRecord
+    from monitor.core.survey import Sample
+    from monitor.edges.kafka import topics
+
+    kafka = connection(settings)
+    roles: list[tuple[Literal["predictions", "labels"], str]] = [
+        *(("predictions", topic) for source in settings.kafka.predictions for topic in source.topics),
+        *(("labels", topic) for source in settings.kafka.labels for topic in source.topics),
+    ]
+    mappings = {
+        topic: source.mapping
+        for source in (*settings.kafka.predictions, *settings.kafka.labels)
+        for topic in source.topics
+    }
+    samples, problems = [], []
+    for kind, topic in roles:
+        try:
+            last = topics.read_last(kafka, topic, records)
+        except MonitorError as error:
+            problems.append(str(error))
+            continue
+        raw = [RawRecord(record.value, record.offset, record.timestamp) for record in last]
+        samples.append(Sample(topic, kind, mappings[topic], raw))
+    for topic in (settings.kafka.alerts.topic, settings.kafka.dead_letters.topic):
+        try:
+            topics.partitions(kafka, [topic])
+        except MonitorError as error:
+            problems.append(str(error))
+    return samples, problems
+
+
+def store_problems(settings: Settings) -> list[str]:
+    """Why the store cannot be read."""
+    from monitor.app import open_reader
+
+    reader = open_reader(settings)
+    try:
+        reader.now_ms()
+    except MonitorError as error:
+        return [str(error)]
+    finally:
+        reader.close()
+    return []

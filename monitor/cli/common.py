@@ -1,0 +1,86 @@
+"""Options and small helpers that commands share."""
+
+from __future__ import annotations
+
+import json
+import sys
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitor.core.errors import QueryError, ServiceError, SettingsError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from monitor.config import Settings
+
+CONFIG = Path("monitor.yaml")
+
+Config = Annotated[
+    Path,
+    typer.Option("--config", "-c", envvar="MONITOR_CONFIG", help="The settings file.", show_default=True),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def load(config: Path) -> Settings:
+    """The settings."""
+    from monitor.config import Settings
+
+    return Settings.load(config)
+
+
+def load_reachable(config: Path) -> Settings:
+    """Settings whose services run on their own, so that another process can reach them."""
+    settings = load(config)
+    if settings.kafka.embedded or settings.redis.embedded:
+        raise ServiceError(
+            f"{config} says `embedded`: such services live inside `monitor run`, out of reach. "
+            "Start them with `monitor up` and write the addresses it prints into the settings"
+        )
+    return settings
+
+
+def known_model(settings: Settings, model: str) -> str:
+    """The name, if the settings know it."""
+    if model not in settings.models:
+        near = get_close_matches(model, settings.models, 1)
+        hint = f"did you mean {near[0]}?" if near else f"the settings have {', '.join(settings.models)}"
+        raise QueryError(f"no model {model!r}; {hint}")
+    return model
+
+
+def the_model(settings: Settings, model: str | None) -> str:
+    """The named model, or the only one."""
+    if model is not None:
+        return known_model(settings, model)
+    if len(settings.models) == 1:
+        return next(iter(settings.models))
+    raise QueryError(f"several models are configured; name one of {', '.join(settings.models)}")
+
+
+def pairs(texts: list[str], option: str) -> dict[str, str]:
+    """`key=value` options as a dictionary."""
+    found = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise SettingsError([f"expected key=value, got {text!r}"], option)
+        found[key] = value
+    return found
+
+
+def console(stderr: bool = False) -> Console:
+    """Where people read."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False)
+
+
+def print_json(value: Any, indent: int | None = 2) -> None:
+    """One JSON document on standard output; NaN, which JSON lacks, is refused rather than printed."""
+    sys.stdout.write(json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.flush()

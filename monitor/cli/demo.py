@@ -1,0 +1,27 @@
+"""`monitor demo`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from monitor.cli.common import AsJson
+
+
+def demo(
+    rate: Annotated[int, typer.Option(min=1, help="Requests a second.")] = 1_000,
+    seed: Annotated[int, typer.Option(help="Of the population, the model and the traffic.")] = 7,
+    headless: Annotated[bool, typer.Option("--headless", help="No live scoreboard.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running at the end.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Watch live traffic fail in ten ways, and each failure alerted.
+
+    Starts a broker, a store, a trained model and its traffic on this machine; takes two minutes.
+
+    Example: `monitor demo --headless --json`
+    """
+    from monitor.demo.run import DemoOptions, run_demo
+
+    raise typer.Exit(run_demo(DemoOptions(rate=rate, seed=seed, headless=headless, json=as_json, keep=keep)))

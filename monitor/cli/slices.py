@@ -1,0 +1,49 @@
+"""`monitor slices`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from monitor.cli.common import CONFIG, AsJson, Config, console, known_model, load_reachable, pairs, print_json
+
+Since = Annotated[
+    str | None, typer.Option("--since", help="The last stretch of event time, e.g. 15m, 1h, 7d.")
+]
+From = Annotated[str | None, typer.Option("--from", help="Event time at which to begin, ISO 8601.")]
+To = Annotated[str | None, typer.Option("--to", help="Event time at which to end, ISO 8601.")]
+
+
+def slices(
+    model: Annotated[str, typer.Argument(help="The model's name in the settings.")],
+    since: Since = None,
+    from_: From = None,
+    to: To = None,
+    metric: Annotated[list[str] | None, typer.Option(help="Show this metric; repeat for more.")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(help="Only slices with feature=value; repeatable.")
+    ] = None,
+    config: Config = CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Show how a model serves each slice: traffic, label coverage and every metric.
+
+    Predictions count at their own event time; labels count with the prediction they judge.
+
+    Example: `monitor slices income --since 1h --metric accuracy --where sex=Female`
+    """
+    settings = load_reachable(config)
+    known_model(settings, model)
+
+    from monitor.cli.tables import chosen, print_slices
+    from monitor.edges.reader import MetricsReader
+
+    with MetricsReader.connect(settings) as reader:
+        window = since or (None if from_ or to else "1h")
+        reports = reader.slices(model, since=window, from_=from_, to=to)
+    found = chosen([report.to_dict() for report in reports], pairs(where or [], "--where"), metric or [])
+    if as_json:
+        print_json(found)
+    else:
+        print_slices(console(), model, found, metric or [])

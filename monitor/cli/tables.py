@@ -1,0 +1,200 @@
+"""Tables for people, from what the library answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.markup import escape
+from rich.table import Table
+
+from monitor.core.errors import QueryError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from monitor.core.records import Alert
+    from monitor.core.survey import Survey
+
+COLUMNS: Final = (
+    "coverage", "accuracy", "f1", "recall", "false_positive_rate", "positive_rate", "roc_auc", "log_loss",
+)  # fmt: skip
+"""Metrics of the table of slices, where none are named."""
+
+_PLAIN: Final = ("slice", "requests", "labelled")
+_DASH: Final = "—"
+
+Report = Mapping[str, Any]
+
+
+def slice_name(parts: Mapping[str, str]) -> str:
+    """A slice as a person names it.
+
+    >>> slice_name({"sex": "Female", "race": "Black"}), slice_name({})
+    ('sex=Female race=Black', 'all traffic')
+    """
+    return " ".join(f"{feature}={value}" for feature, value in parts.items()) or "all traffic"
+
+
+def figure(value: Any) -> str:
+    """A metric's value and interval.
+
+    >>> figure({"value": 0.81234, "low": 0.79, "high": 0.83}), figure({"value": None, "reason": "no labels"})
+    ('0.812 [0.790, 0.830]', '—')
+    """
+    if not isinstance(value, Mapping):
+        return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+    if value.get("value") is None:
+        return _DASH
+    text = f"{value['value']:.3f}"
+    if value.get("low") is not None and value.get("high") is not None:
+        text += f" [{value['low']:.3f}, {value['high']:.3f}]"
+    return text
+
+
+def chosen(
+    reports: Sequence[Report], where: Mapping[str, str], metrics: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Reports in reading order: all traffic, then by feature, the busiest slice first.
+
+    Args:
+        reports: one a slice.
+        where: feature → value that a slice must have.
+        metrics: keep these; all where none are named.
+
+    Raises:
+        QueryError: a metric that no report has.
+    """
+    known = {name for report in reports for name in report if name not in _PLAIN}
+    unknown = [name for name in metrics if reports and name not in known]
+    if unknown:
+        raise QueryError(f"no metric {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+    kept = [
+        {name: value for name, value in report.items() if name in _PLAIN or not metrics or name in metrics}
+        for report in reports
+        if all(report["slice"].get(feature) == value for feature, value in where.items())
+    ]
+    return sorted(kept, key=_reading_order)
+
+
+def _reading_order(report: Report) -> tuple[int, list[str], int, str]:
+    parts = report["slice"]
+    return len(parts), sorted(parts), -report["requests"], slice_name(parts)
+
+
+def print_slices(out: Console, model: str, reports: Sequence[Report], metrics: Sequence[str]) -> None:
+    """One row a slice, with the interval where there is one."""
+    if not reports:
+        out.print("Nothing in this window. Is the worker running, and the window where the traffic is?")
+        return
+    shown = list(metrics) or [name for name in COLUMNS if any(name in report for report in reports)]
+    table = Table(title=model, title_justify="left", header_style="bold", pad_edge=False)
+    table.add_column("slice", overflow="fold")
+    for name in ("requests", "labelled", *shown):
+        table.add_column(name.replace("_", " "), justify="right")
+    before: list[str] | None = None
+    for report in reports:
+        features = sorted(report["slice"])
+        if before is not None and features != before:
+            table.add_section()
+        before = features
+        figures = [figure(report[name]) if name in report else _DASH for name in shown]
+        counts = [figure(report["requests"]), figure(report["labelled"])]
+        table.add_row(escape(slice_name(report["slice"])), *counts, *map(escape, figures))
+    out.print(table)
+    reasons = {
+        f"{name.replace('_', ' ')}: {report[name]['reason']}"
+        for report in reports
+        for name in shown
+        if isinstance(report.get(name), Mapping) and report[name].get("reason")
+    }
+    for reason in sorted(reasons):
+        out.print(f"[dim]{_DASH} {escape(reason)}[/]")
+
+
+def print_violations(out: Console, model: str, reports: Sequence[Report]) -> None:
+    """One row a way of breaking the schema, in the report's own columns."""
+    if not reports:
+        out.print("No violation in this window.")
+        return
+    table = Table(title=model, title_justify="left", header_style="bold", pad_edge=False)
+    for name in reports[0]:
+        table.add_column(
+            name.replace("_", " "), justify="left" if isinstance(reports[0][name], str) else "right"
+        )
+    for report in reports:
+        table.add_row(
+            *(escape(value if isinstance(value, str) else figure(value)) for value in report.values())
+        )
+    out.print(table)
+
+
+def print_alerts(out: Console, alerts: Sequence[Alert]) -> None:
+    """A paragraph an alert: what, since when, how sure, what to do."""
+    if not alerts:
+        out.print("[green]No open alert.[/]")
+    colours = {"open": "bold red", "acknowledged": "yellow", "resolved": "green"}
+    for alert in alerts:
+        colour = "yellow" if alert.state == "open" and alert.severity == "notice" else colours[alert.state]
+        out.print(f"[{colour}]{alert.state}[/] [bold]{alert.model}[/] {alert.kind}: {escape(alert.summary)}")
+        sure = f"log evidence {alert.log_evidence:.1f}, needed {alert.log_threshold:.1f}"
+        line = f"since {alert.began_at:%Y-%m-%d %H:%M:%S} · {alert.rows:,} rows · {sure}"
+        if alert.excess is not None:
+            line += f" · {alert.excess:,.0f} rows beyond what is tolerated"
+        if alert.resolved_at is not None:
+            line += f" · resolved {alert.resolved_at:%H:%M:%S}"
+        out.print(f"  [dim]{escape(line)}[/]")
+        if alert.state != "resolved":
+            out.print(f"  {escape(alert.advice)}")
+        if alert.request_ids:
+            out.print(f"  [dim]e.g. {escape(', '.join(alert.request_ids[:5]))}[/]")
+        for note in alert.notes:
+            out.print(f"  [yellow]{escape(note)}[/]")
+
+
+def print_survey(out: Console, found: Survey, warnings: Sequence[str], problems: Sequence[str]) -> None:
+    """What `monitor check` found."""
+    table = Table(title="Topics", title_justify="left", header_style="bold", pad_edge=False)
+    for name in ("topic", "role", "records", "readable", "per second", "unreadable"):
+        table.add_column(name, justify="right" if name in {"records", "readable", "per second"} else "left")
+    for topic in found.topics:
+        reasons = "\n".join(
+            f"{count} × {reason}: {escape(detail)}" for reason, (count, detail) in topic.unreadable.items()
+        )
+        rate = _DASH if topic.rate_per_s is None else f"{topic.rate_per_s:,.1f}"
+        table.add_row(topic.topic, topic.kind, f"{topic.records:,}", f"{topic.readable:,}", rate, reasons)
+    out.print(table)
+    for model in found.models:
+        out.print(f"\n[bold]{model.model}[/]")
+        out.print(f"  {model.predictions:,} predictions, {model.scored:,} of them scored")
+        for violation in model.violations:
+            text = f"{violation.rate:.2%} {violation.feature} {violation.code}"
+            out.print(f"  [yellow]{escape(text)}[/] {escape(violation.example)}")
+        if model.predictions and not model.violations:
+            out.print("  [green]no violation of the schema[/]")
+        joined = f"{model.joined / model.labels:.1%}" if model.labels else _DASH
+        out.print(f"  {model.labels:,} labels, {joined} find their prediction within the sample")
+        cost = model.memory
+        out.print(
+            f"  store: at most {size(cost.total_bytes)} "
+            f"(awaited labels {size(cost.stubs_bytes)}, {model.slices} slices {size(cost.counters_bytes)})"
+        )
+    for warning in warnings:
+        out.print(f"[yellow]warning[/] {escape(warning)}")
+    for problem in problems:
+        out.print(f"[bold red]problem[/] {escape(problem)}")
+    if not problems:
+        out.print("\n[green]Ready for `monitor run`.[/]")
+
+
+def size(count_bytes: float) -> str:
+    """Bytes for people.
+
+    >>> size(90_720_000_000), size(512)
+    ('90.7 GB', '512 B')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if count_bytes < 1000:
+            return f"{count_bytes:.0f} B" if unit == "B" else f"{count_bytes:.1f} {unit}"
+        count_bytes /= 1000
+    return f"{count_bytes:.1f} TB"
