@@ -26,6 +26,8 @@ def settings_document(bootstrap_servers: str, redis_url: str) -> dict[str, Any]:
         },
         "redis": {"url": redis_url},
         "tiers": "demo",
+        # A first join of the bundled broker's group waits half of this.
+        "worker": {"rebalance_timeout": "3s"},
         "models": {
             MODEL: {
                 "task": "binary",

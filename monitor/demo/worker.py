@@ -1,19 +1,14 @@
-"""The demo's worker: an ordinary one in a process of its own, tuned for the bundled broker.
-
-`python -m monitor.demo.worker monitor.yaml` differs from `monitor run -c monitor.yaml` in one thing: it knows
-that the broker at the address in the settings is the bundled one, whose group joins are slow otherwise.
-"""
+"""The demo's worker: an ordinary `monitor run` in a process of its own."""
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
-import sys
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from monitor.app import open_reader
 from monitor.config import Settings
 from monitor.core.errors import ServiceError, StoreUnavailable
 from monitor.demo.processes import start_module, stop, tail
@@ -35,7 +30,7 @@ class WorkerProcess:
         self._log = directory / "worker.log"
         with self._log.open("wb") as output:
             self._process: subprocess.Popen[bytes] = start_module(
-                "monitor.demo.worker", [str(settings_path)], output
+                "monitor", ["run", "--config", str(settings_path)], output
             )
 
     def wait_ready(self) -> None:
@@ -44,9 +39,6 @@ class WorkerProcess:
         Raises:
             ServiceError: it ended, or did not get there; the text holds the end of its log.
         """
-        # Here, so that the worker's own process does not pay for what only its parent needs.
-        from monitor.app import open_reader  # noqa: PLC0415
-
         settings = Settings.load(self._settings_path, {})
         wanted = set(settings.kafka.input_topics)
         reader = open_reader(settings)
@@ -85,16 +77,3 @@ class WorkerProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         stop(self._process)
-
-
-def main(settings_path: str) -> int:
-    """Run until told to stop. Returns the exit code."""
-    from monitor.app import Worker  # noqa: PLC0415 - imports Faust
-    from monitor.edges.logs import configure_logs  # noqa: PLC0415
-
-    configure_logs()
-    return asyncio.run(Worker(Settings.load(settings_path), embedded_kafka=True).run())
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
