@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 import aiokafka
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import KafkaError as ClientError
-from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP, ConsumerMessage
 
@@ -151,7 +151,10 @@ class ChunkThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust i
             await asyncio.sleep(_UNPLACED_PAUSE_S)
             return {}
         records_max = self.app.chunk_config.poll_records_max
-        fetched = await self._fetch_records(consumer, ready, timeout=timeout_s, max_records=records_max)
+        try:
+            fetched = await self._fetch_records(consumer, ready, timeout=timeout_s, max_records=records_max)
+        except NoOffsetForPartitionError:
+            return {}  # a rebalance came in between: the partition is ours, but not placed yet
         # From the drain inside to here nothing else runs in this thread: positions and records agree.
         return {tp: chunk for tp in ready if (chunk := self._cut(consumer, tp, fetched.get(tp, ())))}
 
@@ -224,7 +227,9 @@ class Consumer(stock.Consumer):  # type: ignore[misc] # Faust is untyped
         try:
             fetched = await self._thread.fetch(due, timeout)
         except OffsetOutOfRangeError as error:
-            self._replace({tp: due[tp].position for tp in error.args[0] if tp in due})
+            # What is not as it was when asked has a rebalance or a rewind in between.
+            unmoved = (TP(*tp) for tp in error.args[0] if tp in due and self._due.get(tp) == due[tp])
+            self._replace({tp: due[tp].position for tp in unmoved})
             return {}
         return {tp: [chunk] for tp, chunk in fetched.items() if self._arrived(tp, chunk)}
 

@@ -112,14 +112,17 @@ class _SystemClock:
         await asyncio.sleep(wait_s)
 
 
-async def run_worker(app: ChunkApp, outage: Callable[[], bool] = lambda: False) -> int:
-    """Run until SIGTERM or SIGINT, or until the worker fails.
+async def run_worker(
+    app: ChunkApp, outage: Callable[[], bool] = lambda: False, stop: asyncio.Event | None = None
+) -> int:
+    """Run until SIGTERM or SIGINT, until `stop` is set, or until the worker fails.
 
     A graceful stop lets the chunk in hand be handled; one that takes longer than `stop_s` ends the process.
 
     Args:
         app: of `create_app`.
         outage: True while the store is known to be away, for the watchdog.
+        stop: for a program that runs more than this worker; signals are then its own affair.
 
     Returns:
         Exit code: 0 when told to stop, 1 after a failure (`app.flow.failure` has it, and it is logged).
@@ -136,9 +139,8 @@ async def run_worker(app: ChunkApp, outage: Callable[[], bool] = lambda: False) 
     watchdog = Watchdog(
         flow, ends, outage, config.stall_s, config.stall_s + config.rebalance_timeout_s, _SystemClock()
     )
-    stop = asyncio.Event()
-    with _signals(stop):
-        endings = (_run(app), _until_told(stop), _until_failed(flow), _until_crashed(app), watchdog.stalled())
+    with _signals() if stop is None else contextlib.nullcontext(stop) as told:
+        endings = (_run(app), _until_told(told), _until_failed(flow), _until_crashed(app), watchdog.stalled())
         waits: list[asyncio.Task[Any]] = [asyncio.create_task(ending) for ending in endings]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -207,13 +209,15 @@ async def _stop(app: ChunkApp) -> bool:
 
 
 @contextlib.contextmanager
-def _signals(stop: asyncio.Event) -> Iterator[None]:
+def _signals() -> Iterator[asyncio.Event]:
+    """An event that SIGTERM and SIGINT set."""
+    told = asyncio.Event()
     loop = asyncio.get_running_loop()
     numbers = (signal.SIGTERM, signal.SIGINT)
     for number in numbers:
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, told.set)
     try:
-        yield
+        yield told
     finally:
         for number in numbers:
             loop.remove_signal_handler(number)
