@@ -1,9 +1,12 @@
 """A live monitor for inference traffic: `Settings`, `MetricsReader`, `AlertStream` and the records.
 
 ```python
-from monitor import AlertStream, MetricsReader, Settings
+from monitor import MetricsReader, Settings, open_reader
 
 settings = Settings.load("monitor.yaml")
+reader = MetricsReader(open_reader(settings), settings.tiers)
+for report in reader.slices("income", since="1h"):
+    print(report.slice, report["accuracy"].value)
 ```
 
 Names are imported when they are first used, so that a part of the package costs only itself.
@@ -15,6 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from monitor.app import open_reader
     from monitor.config import Settings
     from monitor.core.errors import MonitorError
     from monitor.core.records import Alert, AlertKind, AlertState, DeadLetter, Label, Prediction, Severity
@@ -35,6 +39,7 @@ _HOMES: Final = {
     "Label": "monitor.core.records",
     "Prediction": "monitor.core.records",
     "Severity": "monitor.core.records",
+    "open_reader": "monitor.app",
 }
 
 __all__ = [
@@ -50,6 +55,7 @@ __all__ = [
     "Prediction",
     "Settings",
     "Severity",
+    "open_reader",
 ]
 
 

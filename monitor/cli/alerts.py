@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,7 +33,7 @@ def alerts(
         known_model(settings, model)
 
     from monitor.cli.tables import print_alerts
-    from monitor.core.records import AlertKind, AlertState
+    from monitor.core.records import Alert, AlertKind, AlertState
 
     unknown = set(kind or []) - set(AlertKind)
     if unknown:
@@ -51,10 +52,11 @@ def alerts(
                     show([alert], as_json)
         return
 
-    from monitor.edges.reader import MetricsReader
+    from monitor.app import open_reader
 
-    with MetricsReader.connect(settings) as reader:
-        found = [alert for name in settings.models for alert in reader.alerts(name) if wanted(alert)]
+    with closing(open_reader(settings)) as reader:
+        stored = [text for name in settings.models for text in reader.alerts(name).values()]
+    found = sorted(filter(wanted, map(Alert.model_validate_json, stored)), key=lambda alert: alert.opened_at)
     shown = [alert for alert in found if everything or alert.state is not AlertState.RESOLVED]
     show(shown, as_json)
     if not shown and not as_json:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from monitor.config import Settings
+    from monitor.edges.reader import MetricsReader
 
 CONFIG = Path("monitor.yaml")
 
@@ -42,6 +45,16 @@ def load_reachable(config: Path) -> Settings:
             "Start them with `monitor up` and write the addresses it prints into the settings"
         )
     return settings
+
+
+@contextmanager
+def open_metrics(settings: Settings) -> Iterator[MetricsReader]:
+    """The reading library on the settings' store."""
+    from monitor.app import open_reader
+    from monitor.edges.reader import MetricsReader
+
+    with closing(open_reader(settings)) as reader:
+        yield MetricsReader(reader, settings.tiers)
 
 
 def known_model(settings: Settings, model: str) -> str:

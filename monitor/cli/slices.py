@@ -6,13 +6,28 @@ from typing import Annotated
 
 import typer
 
-from monitor.cli.common import CONFIG, AsJson, Config, console, known_model, load_reachable, pairs, print_json
+from monitor.cli.common import (
+    CONFIG,
+    AsJson,
+    Config,
+    console,
+    known_model,
+    load_reachable,
+    open_metrics,
+    pairs,
+    print_json,
+)
 
 Since = Annotated[
     str | None, typer.Option("--since", help="The last stretch of event time, e.g. 15m, 1h, 7d.")
 ]
 From = Annotated[str | None, typer.Option("--from", help="Event time at which to begin, ISO 8601.")]
 To = Annotated[str | None, typer.Option("--to", help="Event time at which to end, ISO 8601.")]
+
+
+def window(since: str | None, from_: str | None, to: str | None) -> str | None:
+    """The last hour, unless a window is named."""
+    return since or (None if from_ or to else "1h")
 
 
 def slices(
@@ -36,13 +51,12 @@ def slices(
     settings = load_reachable(config)
     known_model(settings, model)
 
-    from monitor.cli.tables import chosen, print_slices
-    from monitor.edges.reader import MetricsReader
+    from monitor.cli.tables import in_reading_order, print_slices
 
-    with MetricsReader.connect(settings) as reader:
-        window = since or (None if from_ or to else "1h")
-        reports = reader.slices(model, since=window, from_=from_, to=to)
-    found = chosen([report.to_dict() for report in reports], pairs(where or [], "--where"), metric or [])
+    wanted = pairs(where or [], "--where")
+    with open_metrics(settings) as reader:
+        reports = reader.slices(model, window(since, from_, to), from_, to, metric or None, wanted or None)
+    found = in_reading_order(report.to_dict() for report in reports)
     if as_json:
         print_json(found)
     else:

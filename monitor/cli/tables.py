@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
-
-from monitor.core.errors import QueryError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,7 +20,6 @@ COLUMNS: Final = (
 )  # fmt: skip
 """Metrics of the table of slices, where none are named."""
 
-_PLAIN: Final = ("slice", "requests", "labelled")
 _DASH: Final = "—"
 
 Report = Mapping[str, Any]
@@ -52,29 +50,9 @@ def figure(value: Any) -> str:
     return text
 
 
-def chosen(
-    reports: Sequence[Report], where: Mapping[str, str], metrics: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Reports in reading order: all traffic, then by feature, the busiest slice first.
-
-    Args:
-        reports: one a slice.
-        where: feature → value that a slice must have.
-        metrics: keep these; all where none are named.
-
-    Raises:
-        QueryError: a metric that no report has.
-    """
-    known = {name for report in reports for name in report if name not in _PLAIN}
-    unknown = [name for name in metrics if reports and name not in known]
-    if unknown:
-        raise QueryError(f"no metric {', '.join(unknown)}; there are {', '.join(sorted(known))}")
-    kept = [
-        {name: value for name, value in report.items() if name in _PLAIN or not metrics or name in metrics}
-        for report in reports
-        if all(report["slice"].get(feature) == value for feature, value in where.items())
-    ]
-    return sorted(kept, key=_reading_order)
+def in_reading_order(reports: Iterable[Report]) -> list[Report]:
+    """All traffic first, then by feature, the busiest slice first."""
+    return sorted(reports, key=_reading_order)
 
 
 def _reading_order(report: Report) -> tuple[int, list[str], int, str]:
@@ -88,7 +66,8 @@ def print_slices(out: Console, model: str, reports: Sequence[Report], metrics: S
         out.print("Nothing in this window. Is the worker running, and the window where the traffic is?")
         return
     shown = list(metrics) or [name for name in COLUMNS if any(name in report for report in reports)]
-    table = Table(title=model, title_justify="left", header_style="bold", pad_edge=False)
+    window = reports[0].get("window", {})
+    table = _table(f"{model}  {window.get('from', '')} to {window.get('to', '')}" if window else model)
     table.add_column("slice", overflow="fold")
     for name in ("requests", "labelled", *shown):
         table.add_column(name.replace("_", " "), justify="right")
@@ -112,20 +91,23 @@ def print_slices(out: Console, model: str, reports: Sequence[Report], metrics: S
         out.print(f"[dim]{_DASH} {escape(reason)}[/]")
 
 
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=SIMPLE_HEAD)
+
+
 def print_violations(out: Console, model: str, reports: Sequence[Report]) -> None:
-    """One row a way of breaking the schema, in the report's own columns."""
+    """One row a feature and a way of breaking its schema."""
     if not reports:
         out.print("No violation in this window.")
         return
-    table = Table(title=model, title_justify="left", header_style="bold", pad_edge=False)
-    for name in reports[0]:
-        table.add_column(
-            name.replace("_", " "), justify="left" if isinstance(reports[0][name], str) else "right"
-        )
+    table = _table(model)
+    table.add_column("feature", overflow="fold")
+    table.add_column("violation")
+    table.add_column("records", justify="right")
+    table.add_column("of requests", justify="right")
     for report in reports:
-        table.add_row(
-            *(escape(value if isinstance(value, str) else figure(value)) for value in report.values())
-        )
+        rate = _DASH if report["rate"] is None else f"{report['rate']:.3%}"
+        table.add_row(escape(report["feature"]), report["code"], f"{report['count']:,}", rate)
     out.print(table)
 
 
@@ -154,7 +136,7 @@ def print_alerts(out: Console, alerts: Sequence[Alert]) -> None:
 
 def print_survey(out: Console, found: Survey, warnings: Sequence[str], problems: Sequence[str]) -> None:
     """What `monitor check` found."""
-    table = Table(title="Topics", title_justify="left", header_style="bold", pad_edge=False)
+    table = _table("Topics")
     for name in ("topic", "role", "records", "readable", "per second", "unreadable"):
         table.add_column(name, justify="right" if name in {"records", "readable", "per second"} else "left")
     for topic in found.topics:

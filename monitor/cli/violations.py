@@ -6,8 +6,17 @@ from typing import Annotated
 
 import typer
 
-from monitor.cli.common import CONFIG, AsJson, Config, console, known_model, load_reachable, print_json
-from monitor.cli.slices import From, Since, To
+from monitor.cli.common import (
+    CONFIG,
+    AsJson,
+    Config,
+    console,
+    known_model,
+    load_reachable,
+    open_metrics,
+    print_json,
+)
+from monitor.cli.slices import From, Since, To, window
 
 
 def violations(
@@ -26,11 +35,9 @@ def violations(
     known_model(settings, model)
 
     from monitor.cli.tables import print_violations
-    from monitor.edges.reader import MetricsReader
 
-    with MetricsReader.connect(settings) as reader:
-        window = since or (None if from_ or to else "1h")
-        found = [report.to_dict() for report in reader.violations(model, since=window, from_=from_, to=to)]
+    with open_metrics(settings) as reader:
+        found = [row.to_dict() for row in reader.violations(model, window(since, from_, to), from_, to)]
     if as_json:
         print_json(found)
     else:

@@ -75,9 +75,8 @@ class Draft:
         ]
         if self.reference is not None:
             columns = {name: column for name, column in self.columns.items() if name != column}
-            lines.append(
-                f"    reference: {_flow({'file': self.reference} | ({'columns': columns} if columns else {}))}"
-            )
+            reference = {"file": self.reference} | ({"columns": columns} if columns else {})
+            lines.append(f"    reference: {_flow(reference)}")
         else:
             lines.append(
                 "    # reference: {file: reference.parquet}  # judged rows; without it the model learns"
