@@ -1,0 +1,90 @@
+"""What people see of answers."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+
+from monitor.cli import tables
+from monitor.core.records import Alert, AlertKind, AlertState, Severity
+
+WHEN = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
+
+
+def page(draw: Any, *arguments: Any) -> str:
+    """Text of what is printed, on a wide page."""
+    out = Console(file=io.StringIO(), width=200, highlight=False)
+    draw(out, *arguments)
+    assert isinstance(out.file, io.StringIO)
+    return out.file.getvalue()
+
+
+def report(slice_: dict[str, str], requests: int, **metrics: Any) -> dict[str, Any]:
+    return {"slice": slice_, "requests": requests, "labelled": requests // 2, **metrics}
+
+
+def test_slices_in_reading_order() -> None:
+    reports = [
+        report({"sex": "Male"}, 5),
+        report({"sex": "Male", "race": "Black"}, 9),
+        report({"sex": "Female"}, 7),
+        report({}, 12),
+        report({"age": "[25, 40)"}, 1),
+    ]
+    found = [tables.slice_name(item["slice"]) for item in tables.in_reading_order(reports)]
+    assert found == ["all traffic", "age=[25, 40)", "sex=Female", "sex=Male", "sex=Male race=Black"]
+
+
+def test_the_table_of_slices() -> None:
+    reports = [
+        report({}, 12_000, accuracy={"value": 0.9, "low": 0.88, "high": 0.92}),
+        report({"sex": "[b]"}, 10, accuracy={"value": None, "reason": "no labelled rows"}),
+    ]
+    text = page(tables.print_slices, "income", reports, [])
+    assert "0.900 [0.880, 0.920]" in text
+    assert "12,000" in text
+    assert "sex=[b]" in text
+    assert "— accuracy: no labelled rows" in text
+    assert "f1" not in text
+    assert "Nothing in this window" in page(tables.print_slices, "income", [], [])
+
+
+def test_the_table_of_violations() -> None:
+    rows = [{"feature": "age", "code": "out_of_range", "count": 1_200, "rate": 0.05}]
+    text = page(tables.print_violations, "income", rows)
+    assert "out_of_range" in text
+    assert "5.000%" in text
+    assert "No violation" in page(tables.print_violations, "income", [])
+
+
+def alert(**changes: Any) -> Alert:
+    fields: dict[str, Any] = {
+        "identity": "i", "alert_id": "a", "lease_epoch": 1, "sequence": 1, "state": AlertState.OPEN,
+        "severity": Severity.PAGE, "model": "income", "kind": AlertKind.VIOLATION_RATE,
+        "subject": {"feature": "age", "code": "out_of_range"}, "summary": "age is out of range [0, 120]",
+        "advice": "Look at its producer.", "began_at": WHEN, "opened_at": WHEN, "published_at": WHEN,
+        "log_evidence": 20.0, "log_threshold": 12.0, "effect": 0.1, "effect_unit": "rate", "rows": 1_000,
+        "excess": 99.0, "request_ids": ["r-1"], "notes": ["selective labels"],
+    }  # fmt: skip
+    return Alert(**fields | changes)
+
+
+def test_alerts() -> None:
+    text = page(tables.print_alerts, [alert()])
+    assert "open income violation_rate: age is out of range [0, 120]" in text
+    for part in (
+        "2026-11-23 09:30:00",
+        "1,000 rows",
+        "99 rows beyond",
+        "Look at its",
+        "r-1",
+        "selective labels",
+    ):
+        assert part in text
+    resolved = page(tables.print_alerts, [alert(state=AlertState.RESOLVED, resolved_at=WHEN)])
+    assert "resolved 09:30:00" in resolved
+    assert "Look at its" not in resolved
+    assert "No open alert" in page(tables.print_alerts, [])
