@@ -1,0 +1,97 @@
+"""Commands that need a broker and a store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from monitor.cli.main import app
+from monitor.config import Settings
+from monitor.edges.kafka.connection import KafkaConnection
+from monitor.edges.kafka.topics import read_last
+
+RUNNER = CliRunner()
+
+ROWS = "id,age,sex,score,label\n" + "".join(
+    f"r-{i},{20 + i % 50},{'Female' if i % 3 else 'Male'},{i % 100 / 100},{i % 2}\n" for i in range(1_000)
+)
+
+
+def invoke(*arguments: str, code: int = 0) -> str:
+    result = RUNNER.invoke(app, list(arguments))
+    assert result.exit_code == code, result.output
+    return result.stdout
+
+
+@pytest.fixture
+def config(tmp_path: Path, kafka: str, redis_url: str, make_topic: Callable[..., str]) -> str:
+    """Settings of a model learnt from a file, whose topics exist."""
+    (tmp_path / "income.csv").write_text(ROWS)
+    path = tmp_path / "monitor.yaml"
+    invoke(
+        "init", "--sample", str(tmp_path / "income.csv"), "-c", str(path), "--labels-topic", make_topic("l")
+    )
+    text = path.read_text().replace("localhost:9092", kafka).replace("redis://localhost:6379/0", redis_url)
+    for name in ("predictions", "model-alerts", "monitor-dead-letters"):
+        text = text.replace(f"[{name}]", f"[{make_topic(name)}]").replace(
+            f"topic: {name}", f"topic: {make_topic(name)}"
+        )
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_file_is_replayed_and_found_sound(config: str, tmp_path: Path, kafka: str) -> None:
+    rows = str(tmp_path / "income.csv")
+    sent = json.loads(invoke("replay", rows, "-c", config, "--rate", "max", "--shuffle-labels", "--json"))
+    assert sent["sent"] == {"predictions": 1_000, "labels": 1_000}
+    settings = Settings.load(config, env={})
+    (topic,) = settings.kafka.predictions[0].topics
+    (first, *_) = read_last(KafkaConnection(kafka), topic, 1_000)
+    assert json.loads(first.value or b"") == {
+        "request_id": "r-0", "model": "income", "features": {"age": 20, "sex": "Male"}, "score": 0.0
+    }  # fmt: skip
+    found = json.loads(invoke("check", "-c", config, "--json"))
+    assert found["problems"] == []
+    assert [entry["readable"] for entry in found["topics"]] == [1_000, 1_000]
+    (model,) = found["models"]
+    assert (model["predictions"], model["joined"], model["violations"]) == (1_000, 1_000, [])
+    assert "Ready for `monitor run`" in invoke("check", "-c", config)
+
+
+def test_check_names_what_stands_in_the_way(config: str) -> None:
+    text = Path(config).read_text()
+    (topic,) = Settings.load(config, env={}).kafka.predictions[0].topics
+    Path(config).write_text(text.replace(topic, "no-such-topic"))
+    result = RUNNER.invoke(app, ["check", "-c", config, "--json"])
+    assert result.exit_code == 1
+    assert "no-such-topic" in json.loads(result.stdout)["problems"][0]
+
+
+def test_topics_are_created_when_told_to(config: str, make_topic: Callable[..., str]) -> None:
+    (topic,) = Settings.load(config, env={}).kafka.predictions[0].topics
+    Path(config).write_text(Path(config).read_text().replace(topic, f"{topic}-new"))
+    assert f"created {topic}-new" in invoke("init", "--create-topics", "-c", config)
+    assert "every topic was there" in invoke("init", "--create-topics", "-c", config)
+
+
+def test_settings_are_learnt_from_a_topic(config: str, tmp_path: Path, kafka: str) -> None:
+    invoke("replay", str(tmp_path / "income.csv"), "-c", config, "--rate", "max")
+    kafka_settings = Settings.load(config, env={}).kafka
+    learnt = str(tmp_path / "learnt" / "monitor.yaml")
+    Path(learnt).parent.mkdir()
+    invoke(
+        "init", "--topic", kafka_settings.input_topics[0], "--labels-topic", kafka_settings.input_topics[1],
+        "--bootstrap-servers", kafka, "-c", learnt,
+    )  # fmt: skip
+    model = Settings.load(learnt, env={}).models["income"]
+    assert model.feature_schema is not None
+    assert list(model.feature_schema.features) == ["age", "sex"]
+
+
+def test_no_alert_is_no_alert(config: str) -> None:
+    assert "No open alert" in invoke("alerts", "-c", config)
+    assert invoke("alerts", "-c", config, "--json") == ""

@@ -1,0 +1,123 @@
+"""Samples of topics judged, and guesses about their shape."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.core.batch import ClassNames, Reading
+from monitor.core.costs import memory
+from monitor.core.counters import DEFAULT_TIERS
+from monitor.core.decode import Limits, RawRecord
+from monitor.core.guess import guess_columns, guess_mapping, path_of
+from monitor.core.join import ModelIdentity
+from monitor.core.mapping import Mapping, parse_path
+from monitor.core.plan import ModelPlan
+from monitor.core.schema import CompiledSchema, FeatureSchema
+from monitor.core.slices.assign import SliceAssigner
+from monitor.core.slices.spec import CategorySlice, VersionSlice
+from monitor.core.survey import Sample, survey
+
+SCHEMA = FeatureSchema.parse("""
+version: 1
+features:
+  age: {type: integer, minimum: 0, maximum: 120}
+  sex: {type: category, categories: [Female, Male]}
+""")
+PLAN = ModelPlan(
+    "income",
+    Reading(0.5, ClassNames(), ModelIdentity()),
+    CompiledSchema(SCHEMA),
+    SliceAssigner((CategorySlice("sex"), VersionSlice())),
+    DEFAULT_TIERS,
+)
+
+
+def raw(offset: int, value: Any) -> RawRecord:
+    """A record sent a tenth of a second after the one before."""
+    body = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return RawRecord(body, offset, 1_800_000_000_000 + offset * 100)
+
+
+def prediction(number: int, **features: Any) -> dict[str, Any]:
+    return {
+        "request_id": f"r-{number}", "model": "income", "model_version": "3", "score": 0.5,
+        "features": {"age": 39, "sex": "Female"} | features,
+    }  # fmt: skip
+
+
+def test_a_survey_of_both_topics() -> None:
+    predictions = [
+        *(raw(i, prediction(i)) for i in range(8)),
+        raw(8, prediction(8, age=100_000)),
+        raw(9, prediction(9, sex="Male") | {"score": 7}),
+        raw(10, b"not json"),
+        raw(11, {"request_id": "x", "model": "other"}),
+    ]
+    labels = [
+        raw(0, {"request_id": "r-0", "model": "income", "label": 1}),
+        raw(1, {"request_id": "r-77", "model": "income", "label": 0}),
+        raw(2, {"request_id": "r-1", "model": "income", "label": "maybe"}),
+    ]
+    found = survey(
+        [
+            Sample("p", "predictions", Mapping.parse(), predictions),
+            Sample("l", "labels", Mapping.parse(), labels),
+        ],
+        {"income": PLAN},
+        {"income": 86_400},
+        Limits(),
+    )
+    topic, label_topic = found.topics
+    assert (topic.records, topic.readable) == (12, 10)
+    assert {reason: count for reason, (count, _) in topic.unreadable.items()} == {
+        "not_json": 1, "unknown_model": 1
+    }  # fmt: skip
+    assert topic.rate_per_s == pytest.approx(10)
+    assert (label_topic.records, label_topic.readable) == (3, 2)
+    assert label_topic.unreadable["unknown_label"][0] == 1
+    (model,) = found.models
+    assert (model.predictions, model.scored, model.labels, model.joined) == (10, 9, 2, 1)
+    assert {(v.feature, v.code, v.count, v.rate) for v in model.violations} == {
+        ("age", "out_of_range", 1, 0.1), ("record", "score_range", 1, 0.1)
+    }  # fmt: skip
+    assert model.slices == 3  # Female, Male, version 3
+    assert model.memory == memory(10 * 10 / 12, 86_400, 1.0, 3, DEFAULT_TIERS)
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_nothing_to_survey() -> None:
+    found = survey(
+        [Sample("p", "predictions", Mapping.parse(), [])], {"income": PLAN}, {"income": 60}, Limits()
+    )
+    assert found.topics[0].rate_per_s is None
+    assert found.models[0].violations == []
+    assert found.models[0].memory.stubs_bytes == 0
+
+
+def test_a_slice_costs_what_one_more_slice_adds() -> None:
+    few, more = (memory(100, 3_600, 0.5, slices, DEFAULT_TIERS) for slices in (5, 6))
+    assert more.total_bytes - few.total_bytes == few.slice_bytes
+    assert few.stubs_bytes == 100 * 3_600 * 0.5 * 1.5 * 100
+
+
+@given(st.lists(st.text(min_size=1), min_size=1, max_size=5))
+def test_paths_are_read_back(keys: list[str]) -> None:
+    assert parse_path(path_of(keys)) == tuple(keys)
+
+
+def test_columns_are_guessed_by_name() -> None:
+    assert guess_columns(["requestId", "Timestamp", "age", "Score", "target"]) == {
+        "request_id": "requestId", "timestamp": "Timestamp", "score": "Score", "label": "target"
+    }  # fmt: skip
+    assert guess_columns(["age", "sex"]) == {}
+
+
+def test_features_are_not_taken_for_fields() -> None:
+    record = {"event": {"uuid": "u"}, "inputs": {"id": 7, "score": 0.1}, "model": "m", "out": {"proba": 0.3}}
+    found = guess_mapping([record], ["request_id", "features", "model", "score", "timestamp"], "m")
+    assert found == {"request_id": "$.event.uuid", "features": "$.inputs", "score": "$.out.proba"}
