@@ -24,22 +24,23 @@ class Extent:
 
     Attributes:
         begin_s: nothing was counted before.
-        end_s: nothing was counted from here on; retention is counted back from it, so that replayed history
-            is read like the present.
+        end_s: nothing was counted from here on.
+        now_s: the store's clock.
         lost: tier name → its buckets that begin earlier are not whole.
     """
 
     begin_s: int
     end_s: int
+    now_s: int
     lost: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, spans: Mapping[Tier, tuple[int, int] | None]) -> Extent | None:
+    def of(cls, spans: Mapping[Tier, tuple[int, int] | None], now_s: int) -> Extent | None:
         """From each tier's first and last bucket with traffic; None where there is none at all.
 
         >>> minute, hour = Tier("1m", 60, 86_400), Tier("1h", 3600, 2_592_000)
-        >>> Extent.of({minute: (3660, 7320), hour: (3600, 7200)})
-        Extent(begin_s=3600, end_s=7380, lost={})
+        >>> Extent.of({minute: (3660, 7320), hour: (3600, 7200)}, now_s=7385)
+        Extent(begin_s=3600, end_s=7380, now_s=7385, lost={})
         """
         found = {tier: span for tier, span in spans.items() if span is not None}
         if not found:
@@ -47,16 +48,29 @@ class Extent:
         newest_s = max(last_s for _, last_s in found.values())
         ends_s = [last_s + tier.bucket_s for tier, (_, last_s) in found.items()]
         # A fine tier that expired ends too early: its end lies before the newest bucket begins.
-        return cls(min(first_s for first_s, _ in found.values()), min(s for s in ends_s if s > newest_s))
+        begin_s = min(first_s for first_s, _ in found.values())
+        return cls(begin_s, min(end_s for end_s in ends_s if end_s > newest_s), now_s)
 
     def losing(self, lost: Mapping[str, int]) -> Extent:
         """The same, with what else was found not to be whole."""
         names = {*self.lost, *lost}
         return replace(self, lost={name: max(self.lost.get(name, 0), lost.get(name, 0)) for name in names})
 
+    def fresh(self, keep_s: int) -> bool:
+        """Whether the newest traffic may have been counted live: its retention of `keep_s` is not over."""
+        return 0 <= self.now_s - self.end_s < keep_s
+
     def kept_from_s(self, kind: Kind, tier: Tier) -> int:
-        """First second from which buckets of `kind` are whole in `tier`, at most `end_s`."""
-        return min(max(self.end_s - kind.kept_s(tier), self.lost.get(tier.name, 0)), self.end_s)
+        """First second from which buckets of `kind` are whole in `tier`, at most `end_s`.
+
+        Retention is counted back from the newest traffic, so that replayed history is read like the present;
+        or from the clock, where traffic may have stopped a while ago and keys have expired since. The bucket
+        in which that moment lies is still whole: keys outlive their retention by more than a bucket's length.
+        """
+        keep_s = kind.kept_s(tier)
+        horizon_s = self.now_s if self.fresh(keep_s) else self.end_s
+        kept_s = (horizon_s - keep_s) // tier.bucket_s * tier.bucket_s
+        return min(max(kept_s, self.lost.get(tier.name, 0)), self.end_s)
 
 
 Part = tuple[Tier, int]

@@ -70,6 +70,8 @@ def test_curves_that_are_not_kept(name: str) -> None:
     bare = SliceCounts(whole.scalars)
     assert BY_NAME[name](bare).reason == "score curves are not kept for this window"
     assert BY_NAME["brier"](bare).value is not None
+    assert BY_NAME[name](SliceCounts(fold(UNSCORED).scalars)).reason == "no labelled scores"
+    assert BY_NAME[name](SliceCounts(fold(UNLABELLED).scalars)).reason == "no labelled rows"
 
 
 def test_a_single_row_has_a_mean_and_no_interval() -> None:

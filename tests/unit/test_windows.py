@@ -50,7 +50,7 @@ def stored(events: list[int], kind: Kind, tiers: tuple[Tier, ...] = TINY) -> Cou
 def test_parts_hold_exactly_the_traffic_of_the_window(
     events: list[int], kind: Kind, begin: int, length: int
 ) -> None:
-    extent = Extent.of(spans(events))
+    extent = Extent.of(spans(events), max(events))
     assert extent is not None
     window = decompose(kind, TINY, extent, begin, begin + length)
     assert window.from_s <= window.asked_from_s
@@ -69,7 +69,7 @@ def test_parts_hold_exactly_the_traffic_of_the_window(
     length=st.integers(1, 1_000),
 )
 def test_an_edge_moves_by_less_than_what_is_kept_there(events: list[int], begin: int, length: int) -> None:
-    extent = Extent.of(spans(events))
+    extent = Extent.of(spans(events), max(events))
     assert extent is not None
     window = decompose(EVERYWHERE, TINY, extent, begin, begin + length)
     assert begin - window.from_s < step_of(EVERYWHERE, TINY, extent, window.from_s).bucket_s
@@ -82,13 +82,13 @@ def test_an_edge_moves_by_less_than_what_is_kept_there(events: list[int], begin:
 @given(end=st.integers(0, DAY - 1), length=st.sampled_from([HOUR, DAY, 7 * DAY, 30 * DAY]))
 def test_windows_are_cut_into_few_parts(tiers: tuple[Tier, ...], end: int, length: int) -> None:
     now_s = NOON + end
-    extent = Extent(NOON - 60 * DAY, now_s + 1)
+    extent = Extent(NOON - 60 * DAY, now_s + 1, now_s)
     window = decompose(SCALARS, tiers, extent, now_s - length, now_s)
     assert len(window.parts) < 200
 
 
 def test_the_open_hour_is_not_read_for_a_window_that_begins_within_it() -> None:
-    extent = Extent(NOON - DAY, NOON + 1_800)
+    extent = Extent(NOON - DAY, NOON + 1_800, NOON + 1_800)
     window = decompose(SCALARS, DEFAULT_TIERS, extent, NOON + 600, NOON + 1_800)
     assert {tier.name for tier, _ in window.parts} == {"1m"}
     assert window.exact
@@ -98,7 +98,7 @@ def test_the_open_hour_is_not_read_for_a_window_that_begins_within_it() -> None:
 
 
 def test_an_end_before_the_newest_traffic_is_cut_finely() -> None:
-    extent = Extent(NOON - DAY, NOON + 1_800)
+    extent = Extent(NOON - DAY, NOON + 1_800, NOON + 1_800)
     window = decompose(SCALARS, DEFAULT_TIERS, extent, NOON, NOON + 90)
     assert [(tier.name, start - NOON) for tier, start in window.parts] == [
         ("1m", 0),
@@ -109,7 +109,7 @@ def test_an_end_before_the_newest_traffic_is_cut_finely() -> None:
 
 
 def test_curves_widen_a_window_that_minutes_do_not_fit() -> None:
-    extent = Extent(NOON - DAY, NOON + 1_800)
+    extent = Extent(NOON - DAY, NOON + 1_800, NOON + 1_800)
     window = decompose(SCORES, DEFAULT_TIERS, extent, NOON + 30, NOON + 90)
     assert (window.from_s, window.to_s) == (NOON, NOON + 120)
     assert window.widened_s == 60
@@ -118,7 +118,7 @@ def test_curves_widen_a_window_that_minutes_do_not_fit() -> None:
 
 
 def test_a_tier_that_lost_buckets_is_passed_over() -> None:
-    extent = Extent(NOON - DAY, NOON + 1_800).losing({"10s": NOON + 600})
+    extent = Extent(NOON - DAY, NOON + 1_800, NOON + 1_800).losing({"10s": NOON + 600})
     window = decompose(SCALARS, DEFAULT_TIERS, extent, NOON + 30, NOON + 120)
     assert window.from_s == NOON
     assert {tier.name for tier, _ in window.parts} == {"1m"}
@@ -126,7 +126,7 @@ def test_a_tier_that_lost_buckets_is_passed_over() -> None:
 
 
 def test_long_gone_history_is_answered_by_the_coarsest_tier() -> None:
-    extent = Extent(NOON - 1_000 * DAY, NOON)
+    extent = Extent(NOON - 1_000 * DAY, NOON, NOON)
     window = decompose(SCALARS, DEFAULT_TIERS, extent, NOON - 900 * DAY, NOON - 899 * DAY)
     assert [tier.name for tier, _ in window.parts] == ["1d", "1d"]
 
@@ -134,19 +134,28 @@ def test_long_gone_history_is_answered_by_the_coarsest_tier() -> None:
 def test_an_expired_fine_tier_does_not_cut_the_end() -> None:
     ten, minute, hour, _ = DEFAULT_TIERS
     extent = Extent.of(
-        {ten: (NOON - 600, NOON - 300), minute: (NOON - 600, NOON + 60), hour: (NOON - HOUR, NOON)}
+        {ten: (NOON - 600, NOON - 300), minute: (NOON - 600, NOON + 60), hour: (NOON - HOUR, NOON)}, NOON
     )
-    assert extent == Extent(NOON - HOUR, NOON + 120)
-    assert Extent.of({ten: None, hour: None}) is None
+    assert extent == Extent(NOON - HOUR, NOON + 120, NOON)
+    assert Extent.of({ten: None, hour: None}, NOON) is None
+
+
+def test_retention_is_counted_from_the_clock_while_keys_may_have_expired_since() -> None:
+    ten, minute, *_ = DEFAULT_TIERS
+    stopped = Extent(NOON - DAY, NOON, NOON + 1_800)
+    assert stopped.kept_from_s(SCALARS, ten) == NOON - 1_800
+    replayed = Extent(NOON - DAY, NOON, NOON + 100 * DAY)
+    assert replayed.kept_from_s(SCALARS, ten) == NOON - HOUR
+    assert replayed.kept_from_s(SCALARS, minute) == NOON - DAY
 
 
 def test_where_there_was_no_traffic_nothing_is_read() -> None:
-    window = decompose(SCALARS, DEFAULT_TIERS, Extent(NOON, NOON + 60), NOON + 600, NOON + 660)
+    window = decompose(SCALARS, DEFAULT_TIERS, Extent(NOON, NOON + 60, NOON + 60), NOON + 600, NOON + 660)
     assert window == Window(NOON + 600, NOON + 660, NOON + 600, NOON + 660, ())
 
 
 def test_impossible_windows_are_refused() -> None:
     with pytest.raises(ValueError, match="empty window"):
-        decompose(SCALARS, DEFAULT_TIERS, Extent(0, 10), 5, 5)
+        decompose(SCALARS, DEFAULT_TIERS, Extent(0, 10, 10), 5, 5)
     with pytest.raises(ValueError, match="in none of the tiers"):
-        decompose(SCORES, DEFAULT_TIERS[:1], Extent(0, 10), 0, 5)
+        decompose(SCORES, DEFAULT_TIERS[:1], Extent(0, 10, 10), 0, 5)

@@ -71,9 +71,13 @@ class Metric(Protocol):
         ...
 
 
-NO_CURVE = "score curves are not kept for this window"
-
-
 def unlabelled(counts: SliceCounts, otherwise: str) -> Estimate:
     """Undefined: no labels at all, or else what is missing among them."""
     return Estimate.undefined("no labelled rows" if counts[Scalar.LABELLED] == 0 else otherwise)
+
+
+def no_curve(counts: SliceCounts) -> Estimate:
+    """Undefined: nothing to draw a score curve from, or else it was not kept."""
+    if counts[Scalar.RATED] == 0:
+        return unlabelled(counts, "no labelled scores")
+    return Estimate.undefined("score curves are not kept for this window")

@@ -16,7 +16,7 @@ from monitor.core.counters import (
     Kind,
     SliceCounts,
 )
-from monitor.core.metrics.estimate import NO_CURVE, Estimate, unlabelled
+from monitor.core.metrics.estimate import Estimate, no_curve, unlabelled
 from monitor.core.metrics.intervals import normal_quantile
 
 
@@ -55,7 +55,7 @@ class ExpectedCalibrationError:
     def __call__(self, counts: SliceCounts, level: float = 0.95) -> Estimate:
         """See `Metric`."""
         if counts.calibration is None:
-            return unlabelled(counts, NO_CURVE)
+            return no_curve(counts)
         cells = counts.calibration.reshape(CALIBRATION_BINS, CALIBRATION_PARTS)
         rows, positives, score_sum = cells[cells[:, 0] > 0].T.astype(np.float64)
         total = float(rows.sum())

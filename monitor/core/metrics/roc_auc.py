@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from monitor.core.counters import SCORES, Kind, SliceCounts
-from monitor.core.metrics.estimate import NO_CURVE, Estimate, unlabelled
+from monitor.core.metrics.estimate import Estimate, no_curve, unlabelled
 from monitor.core.metrics.intervals import logit_normal, score_area
 
 
@@ -47,7 +47,7 @@ class RocAuc:
     def __call__(self, counts: SliceCounts, level: float = 0.95) -> Estimate:
         """See `Metric`."""
         if counts.curve is None:
-            return unlabelled(counts, NO_CURVE)
+            return no_curve(counts)
         positive, negative = counts.curve.positive, counts.curve.negative
         used = np.flatnonzero(positive + negative)
         p, n = positive[used].astype(np.float64), negative[used].astype(np.float64)

@@ -1,0 +1,110 @@
+"""Answers of the reading library: plain values with the form they take as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from monitor.core.metrics.estimate import Estimate
+from monitor.core.times import format_instant
+from monitor.core.windows import Window
+
+
+@dataclass(frozen=True)
+class SliceReport:
+    """One slice in one window.
+
+    Attributes:
+        slice: what the slice is, `{"sex": "Female"}`; `{}` for all traffic.
+        requests: predictions counted.
+        labelled: those whose label has come.
+        metrics: metric name → estimate.
+        window: the window answered.
+        wider: window of the metrics named in `wide`, where score curves are kept less finely than the rest.
+        wide: names of the metrics that answer `wider` instead of `window`.
+    """
+
+    slice: Mapping[str, str]
+    requests: int
+    labelled: int
+    metrics: Mapping[str, Estimate]
+    window: Window
+    wider: Window | None = None
+    wide: frozenset[str] = frozenset()
+
+    def __getitem__(self, metric: str) -> Estimate:
+        return self.metrics[metric]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The object of `monitor slices --json`."""
+        answer: dict[str, Any] = {
+            "slice": dict(self.slice),
+            "requests": self.requests,
+            "labelled": self.labelled,
+        }
+        for name, estimate in self.metrics.items():
+            answer[name] = estimate.to_dict()
+            if self.wider is not None and name in self.wide:
+                answer[name]["window"] = self.wider.to_dict()
+        answer["window"] = self.window.to_dict()
+        return answer
+
+
+@dataclass(frozen=True)
+class ViolationRow:
+    """How often one feature broke its schema in one way.
+
+    Attributes:
+        feature: its name; "record" for violations of the record itself.
+        code: slug of the violation, `out_of_range`.
+        count: records.
+        rate: `count` as a share of all requests of the window, in [0, 1]; None without requests.
+    """
+
+    feature: str
+    code: str
+    count: int
+    rate: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"feature": self.feature, "code": self.code, "count": self.count, "rate": self.rate}
+
+
+@dataclass(frozen=True)
+class JoinReport:
+    """What the label join did in a window.
+
+    Attributes:
+        counts: cell of `monitor.core.counters.Join`, in lower case → count.
+        orphans: labels whose prediction did not come within the wait.
+        window: the window answered.
+    """
+
+    counts: Mapping[str, int]
+    orphans: int
+    window: Window
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {**self.counts, "orphans": self.orphans, "window": self.window.to_dict()}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One step of a series: [from_s, to_s), epoch seconds."""
+
+    from_s: int
+    to_s: int
+    requests: int
+    estimate: Estimate
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "from": format_instant(self.from_s),
+            "to": format_instant(self.to_s),
+            "requests": self.requests,
+            **self.estimate.to_dict(),
+        }

@@ -1,0 +1,313 @@
+"""The reading library: metrics of slices, violations, the join and series, from counters alone.
+
+    reader = MetricsReader(store)
+    for report in reader.slices("income", since="1h"):
+        print(report.slice, report["roc_auc"].value)
+
+Windows are of event time, [from, to). Where one cannot be answered exactly, the answer says which window it
+speaks of, or why there is none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Final
+
+import numpy as np
+
+from monitor.core.counters import (
+    ALL_SLICE,
+    CALIBRATION,
+    CALIBRATION_PARTS,
+    CODES,
+    DEFAULT_TIERS,
+    JOIN,
+    SCALARS,
+    SCORES,
+    VIOLATIONS,
+    Counts,
+    Curve,
+    Join,
+    Kind,
+    Scalar,
+    SliceCounts,
+    Tier,
+)
+from monitor.core.errors import QueryError
+from monitor.core.metrics import METRICS, Estimate, Metric
+from monitor.core.reports import JoinReport, Point, SliceReport, ViolationRow
+from monitor.core.schema.violations import RECORD, Code
+from monitor.core.slices.spec import slice_key
+from monitor.core.times import format_duration
+from monitor.core.windows import decompose
+from monitor.edges.window_reader import Duration, Instant, WindowReader, duration_s
+from monitor.ports import CounterReader
+
+POINTS_MAX: Final = 10_000
+"""Steps of one series."""
+
+
+class MetricsReader:
+    """Answers questions about models from the store's counters.
+
+    Every window is given as `since` ("1h", counted back from the store's clock, open to the newest traffic)
+    or by event time as `from_` and `to` (ISO 8601, epoch seconds or milliseconds); without any of them it is
+    all that is kept.
+
+    Args:
+        reader: the reading side of a store.
+        tiers: the tiers the worker counts in.
+    """
+
+    def __init__(self, reader: CounterReader, tiers: Sequence[Tier] = DEFAULT_TIERS) -> None:
+        self._reader = reader
+        self._windows = WindowReader(reader, tiers)
+
+    def slices(
+        self,
+        model: str,
+        since: Duration | None = None,
+        from_: Instant | None = None,
+        to: Instant | None = None,
+        metrics: Sequence[str] | None = None,
+        where: Mapping[str, str] | None = None,
+        level: float = 0.95,
+    ) -> list[SliceReport]:
+        """Metrics of every slice with requests in the window: all traffic first, then as first seen.
+
+        Args:
+            model: the model's name.
+            since: the window as a length of time until now.
+            from_: begin of the window.
+            to: end of the window.
+            metrics: names, in the order wanted; all of `monitor.core.metrics.METRICS` by default.
+            where: only slices whose definition has these entries, `{"sex": "Female"}`.
+            level: confidence level of the intervals, in (0, 1).
+
+        Raises:
+            QueryError: nothing is counted for the model, no traffic in `since`, or no such metric.
+        """
+        chosen = METRICS if metrics is None else [_metric(name) for name in metrics]
+        question = self._windows.question(model, since, from_, to)
+        question, (window,) = self._windows.cut(question, [question.span])
+        named = self._slices(model, where)
+        scalars = self._windows.sums(SCALARS, model, list(named), window.parts)
+        seen = {slice_id: found for slice_id, found in scalars.items() if found[Scalar.REQUESTS]}
+        rated = [slice_id for slice_id, found in seen.items() if found[Scalar.RATED]]
+        wanted = {metric.kind for metric in chosen} - {SCALARS}
+        curves = self._windows.curve_window(question, window) if rated and wanted else None
+        refusal = None if curves is None else curves.refusal
+        wider = curves.window if curves is not None and curves.differs and refusal is None else None
+        arrays: dict[Kind, dict[int, Counts]] = {SCORES: {}, CALIBRATION: {}}
+        if curves is not None and refusal is None:
+            for kind in wanted:
+                arrays[kind] = self._windows.sums(kind, model, rated, curves.window.parts)
+        reports = []
+        for slice_id, found in seen.items():
+            counts = SliceCounts(found, arrays[SCORES].get(slice_id), arrays[CALIBRATION].get(slice_id))
+            reports.append(
+                SliceReport(
+                    slice=json.loads(named[slice_id]),
+                    requests=int(found[Scalar.REQUESTS]),
+                    labelled=int(found[Scalar.LABELLED]),
+                    metrics={metric.name: _estimate(metric, counts, level, refusal) for metric in chosen},
+                    window=window,
+                    wider=wider,
+                    wide=frozenset(metric.name for metric in chosen if metric.kind is not SCALARS),
+                )
+            )
+        return reports
+
+    def counts(
+        self,
+        model: str,
+        since: Duration | None = None,
+        from_: Instant | None = None,
+        to: Instant | None = None,
+        where: Mapping[str, str] | None = None,
+    ) -> dict[str, SliceCounts]:
+        """The counters behind `slices`, by slice key; curves are None where the window is too fine for them.
+
+        Raises:
+            QueryError: as `slices`.
+        """
+        question = self._windows.question(model, since, from_, to)
+        question, (window,) = self._windows.cut(question, [question.span])
+        named = self._slices(model, where)
+        scalars = self._windows.sums(SCALARS, model, list(named), window.parts)
+        seen = [slice_id for slice_id, found in scalars.items() if found[Scalar.REQUESTS]]
+        curves = self._windows.curve_window(question, window)
+        arrays: dict[Kind, dict[int, Counts]] = {SCORES: {}, CALIBRATION: {}}
+        if curves.refusal is None and not curves.differs:
+            for kind in arrays:
+                arrays[kind] = self._windows.sums(kind, model, seen, curves.window.parts)
+        return {
+            named[slice_id]: SliceCounts(
+                scalars[slice_id], arrays[SCORES].get(slice_id), arrays[CALIBRATION].get(slice_id)
+            )
+            for slice_id in seen
+        }
+
+    def violations(
+        self,
+        model: str,
+        since: Duration | None = None,
+        from_: Instant | None = None,
+        to: Instant | None = None,
+    ) -> list[ViolationRow]:
+        """Breaches of the feature schema in the window, the most frequent first.
+
+        Raises:
+            QueryError: as `slices`.
+        """
+        question = self._windows.question(model, since, from_, to)
+        _, (window,) = self._windows.cut(question, [question.span])
+        names = {number: name for name, number in self._reader.registry(model, "features").items()}
+        names[0] = RECORD
+        requests = int(self._windows.total(SCALARS, model, window)[Scalar.REQUESTS])
+        cells = self._windows.total(VIOLATIONS, model, window)
+        rows = [
+            ViolationRow(
+                feature=names.get(int(cell) // CODES, f"feature {int(cell) // CODES}"),
+                code=Code(int(cell) % CODES).slug,
+                count=int(cells[cell]),
+                rate=int(cells[cell]) / requests if requests else None,
+            )
+            for cell in np.flatnonzero(cells)
+        ]
+        return sorted(rows, key=lambda row: (-row.count, row.feature, row.code))
+
+    def join(
+        self,
+        model: str,
+        since: Duration | None = None,
+        from_: Instant | None = None,
+        to: Instant | None = None,
+        wait: Duration = 0,
+    ) -> JoinReport:
+        """What the label join did in the window.
+
+        Args:
+            model: the model's name.
+            since: the window as a length of time until now.
+            from_: begin of the window.
+            to: end of the window.
+            wait: how long labels are waited for; a label parked longer than that before the newest traffic
+                is an orphan.
+
+        Raises:
+            QueryError: as `slices`, or `wait` is not a duration.
+        """
+        question = self._windows.question(model, since, from_, to)
+        settled_s = min(question.to_s, question.extent.end_s - duration_s(wait))
+        spans = [question.span]
+        if settled_s > question.from_s:
+            spans.append((question.from_s, settled_s))
+        _, (window, *settled) = self._windows.cut(question, spans, JOIN)
+        cells = self._windows.total(JOIN, model, window)
+        orphans = 0
+        for part in settled:
+            old = self._windows.total(JOIN, model, part)
+            orphans = max(int(old[Join.PARKED_LABELS] - old[Join.ADOPTED_LABELS]), 0)
+        return JoinReport({cell.name.lower(): int(cells[cell]) for cell in Join}, orphans, window)
+
+    def series(
+        self,
+        model: str,
+        slice_: Mapping[str, str] | None = None,
+        metric: str = "accuracy",
+        from_: Instant | None = None,
+        to: Instant | None = None,
+        step: Duration = "1h",
+        since: Duration | None = None,
+        level: float = 0.95,
+    ) -> list[Point]:
+        """One metric of one slice, step by step.
+
+        Args:
+            model: the model's name.
+            slice_: definition of the slice; all traffic by default.
+            metric: its name.
+            from_: begin of the window, rounded down to a multiple of the step.
+            to: end of the window.
+            step: length of a step. A step finer than what is kept at its time has no value, and says so.
+            since: the window as a length of time until now.
+            level: confidence level of the intervals, in (0, 1).
+
+        Raises:
+            QueryError: as `slices`; no such slice; or more than 10,000 steps.
+        """
+        chosen = _metric(metric)
+        step_s = duration_s(step)
+        if step_s == 0:
+            raise QueryError("a step is at least one second")
+        slice_id = self._slice_id(model, slice_ or {})
+        question = self._windows.question(model, since, from_, to)
+        first_s = max(question.from_s, question.extent.begin_s) // step_s * step_s
+        spans = [(at_s, at_s + step_s) for at_s in range(first_s, question.to_s, step_s)]
+        if len(spans) > POINTS_MAX:
+            text = format_duration(step_s)
+            raise QueryError(f"{len(spans)} steps of {text} are more than {POINTS_MAX}; widen the step")
+        question, windows = self._windows.cut(question, spans)
+        scalars = self._windows.each(SCALARS, model, slice_id, windows)
+        arrays: list[Counts | None] = [None] * len(spans)
+        if chosen.kind is not SCALARS:
+            windows = [decompose(chosen.kind, self._windows.tiers, question.extent, *span) for span in spans]
+            arrays = [*self._windows.each(chosen.kind, model, slice_id, windows)]
+        points = []
+        for span, window, found, array in zip(spans, windows, scalars, arrays, strict=True):
+            refusal = self._windows.too_fine(chosen.kind, question, window)
+            counts = SliceCounts(found)
+            if array is not None and _whole(chosen.kind, array, found):
+                scores, table = (array, None) if chosen.kind is SCORES else (None, array)
+                counts = SliceCounts(found, scores, table)
+            estimate = Estimate.undefined(refusal) if refusal else chosen(counts, level)
+            points.append(Point(*span, requests=int(found[Scalar.REQUESTS]), estimate=estimate))
+        return points
+
+    def _slices(self, model: str, where: Mapping[str, str] | None) -> dict[int, str]:
+        """Slice ids in order, with their keys."""
+        named = {ALL_SLICE: slice_key({})}
+        registry = self._reader.registry(model, "slices")
+        named |= {number: key for key, number in sorted(registry.items(), key=lambda item: item[1])}
+        if where:
+            wanted = {str(name): str(value) for name, value in where.items()}.items()
+            named = {number: key for number, key in named.items() if wanted <= json.loads(key).items()}
+        return named
+
+    def _slice_id(self, model: str, definition: Mapping[str, str]) -> int:
+        if not definition:
+            return ALL_SLICE
+        key = slice_key({str(name): str(value) for name, value in definition.items()})
+        registry = self._reader.registry(model, "slices")
+        if key not in registry:
+            near = get_close_matches(key, registry, 1, 0.4)
+            hint = f"; the nearest is {near[0]}" if near else ""
+            raise QueryError(f"{model} has no slice {key}{hint}")
+        return registry[key]
+
+
+def _metric(name: str) -> Metric:
+    for metric in METRICS:
+        if metric.name == name:
+            return metric
+    names = [metric.name for metric in METRICS]
+    near = get_close_matches(name, names, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
+    raise QueryError(f"no metric {name!r}: {hint}")
+
+
+def _estimate(metric: Metric, counts: SliceCounts, level: float, refusal: str | None) -> Estimate:
+    estimate = metric(counts, level)
+    if refusal is not None and metric.kind is not SCALARS and counts[Scalar.RATED]:
+        return Estimate.undefined(refusal)
+    return estimate
+
+
+def _whole(kind: Kind, array: Counts, scalars: Counts) -> bool:
+    """Whether an array read after the scalars holds all their rows: it has not expired."""
+    if kind is SCORES:
+        return bool(Curve.of(array).scored.sum() >= scalars[Scalar.SCORED])
+    return bool(array[::CALIBRATION_PARTS].sum() >= scalars[Scalar.RATED])
