@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from monitor.core.counters import CellKey, Counts, Increment
+from monitor.core.counters import CellKey, Counts, Increment, Rows
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -78,6 +78,7 @@ class Flush:
     watermark_ms: int  # running maximum of event time up to `next`
     stubs: Sequence[StubWrite] = ()
     increments: Sequence[Increment] = ()
+    rankings: Sequence[Rows] = ()
     dead_letters: Sequence[bytes] = ()  # encoded records for the outbox
     evidence: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
     """Per list name (`model/violations/feature/code`), encoded samples of records that show a failure."""
@@ -221,6 +222,10 @@ class CounterReader(Protocol):
 
         `CellKey.retracted` of the request is ignored. Violations arrays are as long as the longest shard's.
         """
+        ...
+
+    def read_rows(self, keys: Sequence[CellKey]) -> list[bytes | None]:
+        """Rankings, joined over shards; b"" where no shard has one, None where one was closed."""
         ...
 
     def registry(self, model: str, family: str) -> dict[str, int]:

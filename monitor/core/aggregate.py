@@ -22,6 +22,11 @@ from monitor.core.counters import (
     CODES,
     JOIN,
     LOG_LOSS_EPS,
+    RANKING,
+    RANKING_CODES,
+    RANKING_POSITIVE,
+    RANKING_RETRACTED,
+    RANKING_ROW,
     SCALARS,
     SCORE_PARTS,
     SCORES,
@@ -29,9 +34,11 @@ from monitor.core.counters import (
     CellKey,
     Increment,
     Kind,
+    Rows,
     Scalar,
     Tier,
     fixed,
+    ranking_rows_max,
     score_bin,
 )
 from monitor.core.join import Effect, JoinCount
@@ -228,6 +235,39 @@ def calibration_cells(wide: Wide, scores: NDArray[np.float64], labels: NDArray[n
     return _spread(wide, rated, cells, amounts)
 
 
+def fold_ranking(
+    wide: Wide, scores: NDArray[np.float64], labels: NDArray[np.float64], target: Target
+) -> list[Rows]:
+    """Labelled scores row by row, for slices that are still small."""
+    rated = np.flatnonzero(~np.isnan(scores))
+    if len(rated) == 0:
+        return []
+    rows = np.empty(len(scores), RANKING_ROW)
+    rows["code"][rated] = score_bin(scores[rated], RANKING_CODES)
+    rows["flags"] = (labels > 0.5) * RANKING_POSITIVE + target.retracted * RANKING_RETRACTED
+    at, columns = np.nonzero(wide.members[rated] != OUTSIDE)
+    source = rated[at]
+    slices = wide.members[source, columns]
+    result: list[Rows] = []
+    for tier in target.tiers:
+        if not RANKING.kept_s(tier):
+            continue
+        kept = _kept(wide.times_ms[source], wide.watermarks_ms[source], tier, RANKING)
+        buckets = wide.times_ms[source] // (tier.bucket_s * 1000) * tier.bucket_s
+        order = np.flatnonzero(kept)
+        order = order[np.lexsort((slices[order], buckets[order]))]
+        if len(order) == 0:
+            continue
+        changed = (np.diff(buckets[order]) != 0) | (np.diff(slices[order]) != 0)
+        starts = [0, *(np.flatnonzero(changed) + 1).tolist()]
+        for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
+            first = order[start]
+            key = CellKey(RANKING, tier, int(buckets[first]), target.model, int(slices[first]))
+            data = rows[source[order[start:end]]].tobytes()
+            result.append(Rows(key, data, ranking_rows_max(tier)))
+    return result
+
+
 def violation_cells(wide: Wide, rows: Ints, features: Ints, codes: Ints) -> Cells:
     """Long-form entries of the violations array; it is kept for all traffic only."""
     return Cells(
@@ -260,8 +300,8 @@ def fold_joins(counts: Sequence[JoinCount], watermark_ms: int, target: Target) -
 
 def fold_effects(
     effects: Sequence[Effect], watermarks_ms: Ints, model: str, tiers: tuple[Tier, ...]
-) -> list[Increment]:
-    """Increments of label contributions: applied and taken back, to fresh buckets and to old ones.
+) -> tuple[list[Increment], list[Rows]]:
+    """What labels add: applied and taken back, to fresh buckets and to old ones.
 
     Args:
         effects: as the join decided.
@@ -270,7 +310,8 @@ def fold_effects(
         model: the model's name.
         tiers: all tiers.
     """
-    result: list[Increment] = []
+    increments: list[Increment] = []
+    rankings: list[Rows] = []
     for fresh in (True, False):
         for retracted in (False, True):
             part = [e for e in effects if e.fresh is fresh and e.retracted is retracted]
@@ -278,11 +319,19 @@ def fold_effects(
                 target = Target(model, tiers, create=fresh, retracted=retracted)
                 rows = np.array([effect.row for effect in part], np.int64)
                 marks = watermarks_ms[rows] if fresh else np.zeros(len(part), np.int64)
-                result.extend(_fold_effects(part, marks, target))
-    return result
+                wide, scores, labels = _labelled(part, marks)
+                increments.extend(fold_wide(wide, target))
+                kinds = np.where(labels > 0.5, 1, 2).astype(np.int64)
+                increments.extend(fold_cells(score_cells(wide, scores, kinds), SCORES, target))
+                increments.extend(fold_cells(calibration_cells(wide, scores, labels), CALIBRATION, target))
+                rankings.extend(fold_ranking(wide, scores, labels, target))
+    return increments, rankings
 
 
-def _fold_effects(effects: Sequence[Effect], watermarks_ms: Ints, target: Target) -> list[Increment]:
+def _labelled(
+    effects: Sequence[Effect], watermarks_ms: Ints
+) -> tuple[Wide, NDArray[np.float64], NDArray[np.float64]]:
+    """Label contributions as columns: rows with their scalars, scores float64[n], labels float64[n]."""
     n = len(effects)
     scores = np.array([effect.stub.score for effect in effects], np.float64)
     decisions = np.array([effect.stub.decision for effect in effects], np.int8)
@@ -292,17 +341,8 @@ def _fold_effects(effects: Sequence[Effect], watermarks_ms: Ints, target: Target
     members[:, 0] = ALL_SLICE
     for i, effect in enumerate(effects):
         members[i, 1 : 1 + len(effect.stub.slices)] = effect.stub.slices
-    wide = Wide(
-        np.array([effect.stub.time_ms for effect in effects], np.int64),
-        watermarks_ms,
-        members,
-        label_values(scores, decisions, labels),
-    )
-    result = fold_wide(wide, target)
-    part = np.where(labels > 0.5, 1, 2).astype(np.int64)
-    result.extend(fold_cells(score_cells(wide, scores, part), SCORES, target))
-    result.extend(fold_cells(calibration_cells(wide, scores, labels), CALIBRATION, target))
-    return result
+    times_ms = np.array([effect.stub.time_ms for effect in effects], np.int64)
+    return Wide(times_ms, watermarks_ms, members, label_values(scores, decisions, labels)), scores, labels
 
 
 @dataclass(frozen=True)
@@ -410,6 +450,7 @@ __all__ = [
     "fold_cells",
     "fold_effects",
     "fold_joins",
+    "fold_ranking",
     "fold_wide",
     "label_values",
     "prediction_values",

@@ -26,7 +26,7 @@ from monitor.core.aggregate import (
     violation_cells,
 )
 from monitor.core.batch import LabelBatch, PredictionBatch
-from monitor.core.counters import ALL_SLICE, SCORES, VIOLATIONS, Increment, Join
+from monitor.core.counters import ALL_SLICE, SCORES, VIOLATIONS, Increment, Join, Rows
 from monitor.core.join import JoinCount, Joined, LabelState, Order, Stub, join_labels, join_predictions
 from monitor.core.plan import ModelPlan
 from monitor.core.schema.violations import Code
@@ -68,6 +68,7 @@ class Counted:
 
     joined: Joined
     increments: list[Increment]
+    rankings: list[Rows]
     evidence: Mapping[str, Sequence[bytes]]
 
 
@@ -138,8 +139,8 @@ def count_predictions(
     ]
     watermark_ms = int(prepared.watermarks_ms.max(initial=0))
     increments += fold_joins(joined.counts, watermark_ms, target)
-    increments += fold_effects(joined.effects, prepared.watermarks_ms[rows], plan.name, plan.tiers)
-    return Counted(joined, increments, _violation_evidence(prepared, entries))
+    labelled, rankings = fold_effects(joined.effects, prepared.watermarks_ms[rows], plan.name, plan.tiers)
+    return Counted(joined, increments + labelled, rankings, _violation_evidence(prepared, entries))
 
 
 def count_labels(
@@ -168,9 +169,9 @@ def count_labels(
         seen,
         batch.tracked[rows].tolist(),
     )
-    increments = fold_effects(joined.effects, np.zeros(len(batch), np.int64), plan.name, plan.tiers)
+    increments, rankings = fold_effects(joined.effects, np.zeros(len(rows), np.int64), plan.name, plan.tiers)
     increments += fold_joins(joined.counts, watermark_ms, Target(plan.name, plan.tiers, create=True))
-    return Counted(joined, increments, _error_evidence(batch, rows, joined))
+    return Counted(joined, increments, rankings, _error_evidence(batch, rows, joined))
 
 
 def _violation_evidence(prepared: Prepared, entries: Ints) -> dict[str, list[bytes]]:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.core.batch import LabelBatch, PredictionBatch, by_model, read_labels, read_predictions
+from monitor.core.counters import Increment, Rows
 from monitor.core.counting import Counted, Prepared, count_labels, count_predictions, prepare
 from monitor.core.decode import Limits, RawRecord, Rejected, Row, dead_letter, decode_chunk
 from monitor.core.errors import StoreRefused
@@ -278,7 +279,8 @@ class Ingest:
         self, shard: int, partition: Partition, fence: Fence, chunk: Chunk, decoded: _Decoded
     ) -> Flush:
         writes: list[StubWrite] = []
-        increments = []
+        increments: list[Increment] = []
+        rankings: list[Rows] = []
         evidence: dict[str, Sequence[bytes]] = {}
         source = crc32(partition.topic.encode()) & 0xFFFF0000 | partition.number & 0xFFFF
         batches: list[tuple[ModelPlan, PredictionBatch | LabelBatch, Prepared | None]] = [
@@ -305,6 +307,7 @@ class Ingest:
                 for key, value in counted.joined.writes.items()
             ]
             increments += counted.increments
+            rankings += counted.rankings
             evidence |= {f"{plan.name}/{name}": samples for name, samples in counted.evidence.items()}
         letters = [
             dead_letter(rejected, partition.topic, partition.number)
@@ -320,6 +323,7 @@ class Ingest:
             watermark_ms=decoded.watermark_ms,
             stubs=writes,
             increments=increments,
+            rankings=rankings,
             dead_letters=letters,
             evidence=evidence,
         )
