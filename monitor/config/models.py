@@ -159,7 +159,8 @@ class ModelSettings(Section):
         1, description="The positive class as labels and decisions name it; 1 also reads true."
     )
     negative_class: Annotated[ClassValue, BeforeValidator(_class_value)] | None = Field(
-        None, description="The negative class; where left out, every other label is negative."
+        None,
+        description="The negative class; left out: 0 and false, or every text but the positive one.",
     )
     feature_schema: Annotated[FeatureSchema | None, BeforeValidator(_schema)] = Field(
         None, alias="schema", description="Feature schema file."

@@ -1,0 +1,78 @@
+"""The reference in docs/ names everything there is, and the examples work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from monitor.cli.main import app
+from monitor.config import Settings, setting_paths
+from monitor.core.counters import Join
+from monitor.core.decode import Unreadable
+from monitor.core.metrics import METRICS
+from monitor.core.records import AlertKind
+from monitor.core.schema import Code
+
+ROOT = Path(__file__).parents[1]
+
+NAMES: dict[str, list[str]] = {
+    "settings.md": setting_paths(),
+    "cli.md": [f"monitor {command.name}" for command in app.registered_commands],
+    "alerts.md": [kind.value for kind in AlertKind],
+    "metrics.md": [metric.name for metric in METRICS] + [cell.name.lower() for cell in Join],
+    "schema.md": [code.slug for code in Code],
+}
+
+
+@pytest.mark.parametrize("page", sorted(NAMES))
+def test_a_page_names_everything(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text()
+    missing = [name for name in NAMES[page] if f"`{name}`" not in text]
+    assert not missing, f"docs/{page} does not name {missing}"
+
+
+def test_every_reason_of_a_dead_letter_is_documented() -> None:
+    pages = "".join(path.read_text() for path in (ROOT / "docs").glob("*.md"))
+    assert [reason for reason in Unreadable if f"`{reason}`" not in pages] == []
+
+
+def test_every_option_is_documented() -> None:
+    """An option of a command is named on the page of commands."""
+    from typer.main import get_command
+
+    text = (ROOT / "docs" / "cli.md").read_text()
+    group = get_command(app)
+    options = {
+        option
+        for command in group.commands.values()  # type: ignore[attr-defined]
+        for parameter in command.params
+        for option in parameter.opts
+        if option.startswith("--")
+    }
+    assert sorted(option for option in options if option not in text) == []
+
+
+def test_links_lead_somewhere() -> None:
+    import re
+
+    for page in (ROOT / "docs").glob("*.md"):
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_example_settings_are_read() -> None:
+    settings = Settings.load(ROOT / "examples" / "monitor.yaml", env={})
+    assert list(settings.models) == ["credit"]
+    assert len(settings.models["credit"].slices) == 5
+
+
+def test_the_compose_file_overrides_settings_that_exist() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    env = services["worker"]["environment"]
+    settings = Settings.load(ROOT / "examples" / "monitor.yaml", env=env)
+    assert settings.kafka.bootstrap_servers == ("kafka:29092",)
+    assert settings.redis.url == "redis://redis:6379/0"
+    assert "noeviction" in services["redis"]["command"]
+    assert "--appendonly yes" in services["redis"]["command"]
