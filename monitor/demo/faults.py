@@ -93,7 +93,7 @@ class Pace:
     input_step_s: int = 3
     label_s: int = 25
     label_step_s: int = 20
-    settle_s: int = 7
+    settle_s: int = 5
 
     def stretched(self, factor: float) -> Pace:
         """Every length times `factor`, at least a second, rounded up to whole seconds."""

@@ -42,9 +42,6 @@ class _Handler(BaseHTTPRequestHandler):
     server: ModelServer
 
     def do_POST(self) -> None:
-        if self.path != "/predict":
-            self._answer(404, {"error": "POST /predict is all there is"})
-            return
         try:
             length = int(self.headers.get("Content-Length", ""))
         except ValueError:
@@ -53,8 +50,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True  # the body stays unread
             self._answer(413, {"error": f"expected a Content-Length of at most {BODY_BYTES_MAX}"})
             return
+        content = self.rfile.read(length)  # always: what stays unread would be taken for the next request
+        if self.path != "/predict":
+            self._answer(404, {"error": "POST /predict is all there is"})
+            return
         try:
-            body = json.loads(self.rfile.read(length))
+            body = json.loads(content)
         except (ValueError, RecursionError):
             self._answer(400, {"error": "the body is not JSON"})
             return
