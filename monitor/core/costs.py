@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from monitor.core.counters import KINDS, Tier
+from monitor.core.counters import KINDS, RANKING, RANKING_ROW, Kind, Tier, ranking_rows_max
 
 STUB_BYTES: Final = 100
 """One awaited prediction in a hash of the store, all in; 86 measured, the rest is the growth of hashes."""
@@ -65,7 +65,13 @@ def memory(rate_per_s: float, wait_s: int, sample: float, slices: int, tiers: Se
 
 def _array_bytes(tier: Tier, per_slice: bool) -> int:
     return sum(
-        kind.kept_s(tier) // tier.bucket_s * (kind.size * kind.width_bits(tier) // 8 + KEY_BYTES)
+        kind.kept_s(tier) // tier.bucket_s * (_content_bytes(kind, tier) + KEY_BYTES)
         for kind in KINDS
         if kind.per_slice == per_slice
     )
+
+
+def _content_bytes(kind: Kind, tier: Tier) -> int:
+    if kind is RANKING:
+        return ranking_rows_max(tier) * RANKING_ROW.itemsize
+    return kind.size * kind.width_bits(tier) // 8

@@ -14,11 +14,15 @@ Address = tuple[str, str, int, str, int]
 
 @dataclass
 class Array:
-    """One array of cells and its retracted twin; they expire together."""
+    """One array of cells and its retracted twin; they expire together. A ranking has rows instead.
+
+    `rows` is None once a ranking was closed.
+    """
 
     expires_ms: float
     plain: Counts
     retracted: Counts
+    rows: bytes | None = b""
 
 
 @dataclass

@@ -26,6 +26,16 @@ class MemoryReader:
         """See `monitor.ports.CounterReader.read`."""
         return [self._merged(key) for key in keys]
 
+    def read_rows(self, keys: Sequence[CellKey]) -> list[bytes | None]:
+        """See `monitor.ports.CounterReader.read_rows`."""
+        answer: list[bytes | None] = []
+        for key in keys:
+            arrays = [self._contents.live(shard, key) for shard in self._contents.shards]
+            parts = [b"" if array is None else array.rows for array in arrays]
+            known = [part for part in parts if part is not None]
+            answer.append(b"".join(known) if len(known) == len(parts) else None)
+        return answer
+
     def registry(self, model: str, family: str) -> dict[str, int]:
         """See `monitor.ports.CounterReader.registry`."""
         return dict(self._contents.ids[model, family])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
-from monitor.core.counters import Increment
+from monitor.core.counters import RANKING, RANKING_ROW, SCORES, Increment, Rows
 from monitor.core.errors import StoreRefused
 from monitor.edges.memory.clock import WallClock
 from monitor.edges.memory.contents import Array, Contents, Shard, address
@@ -124,6 +125,8 @@ class MemoryStore:
         for increment in flush.increments:
             if not increment.create or increment.ttl_s <= 0 or increment.key.retracted:
                 self._add(shard, increment, makes=False)
+        for rows in flush.rankings:
+            self._append(shard, rows)
         for record in flush.dead_letters:
             self.contents.queue("dead_letters", b"", record)
         for name, samples in flush.evidence.items():
@@ -190,3 +193,19 @@ class MemoryStore:
             array.retracted = cells
         else:
             array.plain = cells
+
+    def _append(self, shard: Shard, rows: Rows) -> None:
+        key = rows.key
+        guard = self.contents.live(shard, replace(key, kind=SCORES))
+        if guard is None:
+            return
+        shorter_ms = (SCORES.kept_s(key.tier) - RANKING.kept_s(key.tier)) * 1_000
+        if guard.expires_ms - shorter_ms <= self.contents.clock.now_ms():
+            return
+        array = self.contents.live(shard, key)
+        if array is None:
+            empty = np.zeros(0, np.int64)
+            array = shard.arrays[address(key)] = Array(guard.expires_ms - shorter_ms, empty, empty)
+        if array.rows is not None:
+            joined = array.rows + rows.data
+            array.rows = joined if len(joined) <= rows.rows_max * RANKING_ROW.itemsize else None

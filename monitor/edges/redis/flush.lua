@@ -3,7 +3,7 @@
 -- KEYS[1]  the shard's fence hash; every other key shares its hash tag.
 -- ARGV[1]  msgpack, built by payload.py:
 --          {field, expected, start, next, watermark_ms, checks, stubs, creates, adds, retracts,
---           index, dead_letters, evidence}
+--           index, dead_letters, evidence, rankings}
 -- Returns  {outcome, stored offset, stub keys in conflict}; outcomes as in ports.Outcome, and 'forgotten'
 --          when the registry is not what the flush was built with
 --
@@ -16,7 +16,7 @@ local LIVE = 3
 local flush = cmsgpack.unpack(ARGV[1])
 local field, expected, start, next_offset, watermark = flush[1], flush[2], flush[3], flush[4], flush[5]
 local checks, stubs, creates, adds, retracts = flush[6], flush[7], flush[8], flush[9], flush[10]
-local index, dead_letters, evidence = flush[11], flush[12], flush[13]
+local index, dead_letters, evidence, rankings = flush[11], flush[12], flush[13], flush[14]
 
 -- 1. The fence.
 local fence = redis.call('HGET', KEYS[1], field)
@@ -158,6 +158,23 @@ for _, item in ipairs(retracts) do -- {twin, width, cells, amounts, plain}
     local existed = redis.call('EXISTS', item[1])
     add(item[1], item[2], item[3], item[4])
     if existed == 0 and left_ms > 0 then
+      redis.call('PEXPIRE', item[1], left_ms)
+    end
+  end
+end
+
+-- Rankings {key, guard, rows, bytes_max, shorter_ms}: appended while the guard lives and the rows are few.
+-- Past the bound one byte remains, which no row is: closed for good.
+for _, item in ipairs(rankings) do
+  local left_ms = redis.call('PTTL', item[2]) - item[5]
+  local length = redis.call('STRLEN', item[1])
+  if left_ms > 0 and length ~= 1 then
+    if length + #item[3] <= item[4] then
+      redis.call('APPEND', item[1], item[3])
+    else
+      redis.call('SET', item[1], '-', 'KEEPTTL')
+    end
+    if length == 0 then
       redis.call('PEXPIRE', item[1], left_ms)
     end
   end

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import msgpack
 
-from monitor.core.counters import ALL_SLICE, SCALARS, CellKey, Increment
+from monitor.core.counters import (
+    ALL_SLICE,
+    RANKING,
+    RANKING_ROW,
+    SCALARS,
+    SCORES,
+    CellKey,
+    Increment,
+    Rows,
+)
 from monitor.edges.redis import keys
 from monitor.ports import Flush, StubWrite
 
@@ -92,6 +101,7 @@ def pack(flush: Flush, plan: StubPlan, checks: Sequence[tuple[str, str, bytes]],
             _index(flush.shard, flush.increments),
             letters,
             evidence,
+            _rankings(flush.shard, flush.rankings),
         ]
     )
 
@@ -154,6 +164,18 @@ def _increments(
         else:
             adds.append([name, width, cells, amounts])
     return creates, adds, retracts
+
+
+def _rankings(shard: int, rankings: Iterable[Rows]) -> list[list[Any]]:
+    """[key, guard, rows, bytes_max, shorter_ms]: the guard is the histogram the rows are part of."""
+    found: list[list[Any]] = []
+    for rows in rankings:
+        key = rows.key
+        guard = array(shard, replace(key, kind=SCORES))
+        shorter_s = SCORES.kept_s(key.tier) - RANKING.kept_s(key.tier)
+        bytes_max = rows.rows_max * RANKING_ROW.itemsize
+        found.append([array(shard, key), guard, rows.data, bytes_max, shorter_s * 1_000])
+    return found
 
 
 def _makes(increment: Increment) -> bool:

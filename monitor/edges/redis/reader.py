@@ -69,6 +69,17 @@ class RedisReader:
                     answer[row] = counts
         return answer
 
+    def read_rows(self, keys_: Sequence[CellKey]) -> list[bytes | None]:
+        """See `monitor.ports.CounterReader.read_rows`."""
+        answer: list[bytes | None] = []
+        for first in range(0, len(keys_), _CHUNK):
+            part = keys_[first : first + _CHUNK]
+            calls = [("MGET", *(array(shard, key) for key in part)) for shard in self._shards]
+            for found in zip(*self._link.many(calls), strict=True):
+                closed = any(rows is not None and len(rows) == 1 for rows in found)
+                answer.append(None if closed else b"".join(rows or b"" for rows in found))
+        return answer
+
     def registry(self, model: str, family: str) -> dict[str, int]:
         """See `monitor.ports.CounterReader.registry`."""
         return names_of(self._link.call("HGETALL", keys.ids(0, model, family)))
