@@ -112,8 +112,9 @@ async def running(worker: Worker) -> AsyncIterator[asyncio.Task[int]]:
 
 def config(kafka: str, topic: str, **changes: Any) -> KafkaWorkerConfig:
     """Quick timeouts, one topic of predictions, a group named after it."""
-    values: dict[str, Any] = {"predictions": (topic,), "stop_s": 10.0, **changes}
-    return KafkaWorkerConfig(KafkaConnection(kafka), f"group-{topic}", **values).for_embedded()
+    quick = {"session_timeout_s": 1.5, "rebalance_timeout_s": 3.0, "stop_s": 10.0}
+    values: dict[str, Any] = {"predictions": (topic,), **quick, **changes}
+    return KafkaWorkerConfig(KafkaConnection(kafka), f"group-{topic}", **values)
 
 
 def feed(

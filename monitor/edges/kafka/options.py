@@ -50,5 +50,5 @@ class KafkaWorkerConfig:
         return (*self.predictions, *self.labels)
 
     def for_embedded(self) -> Self:
-        """The same for the bundled broker, whose group joins wait half of the rebalance timeout."""
-        return replace(self, session_timeout_s=6.0, rebalance_timeout_s=3.0)
+        """The same for the bundled broker, whose group joins wait on these timeouts."""
+        return replace(self, session_timeout_s=4.0, rebalance_timeout_s=3.0)

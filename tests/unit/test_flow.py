@@ -1,0 +1,123 @@
+"""Epochs and positions of a worker's partitions, without a broker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+
+from monitor.edges.kafka.chunks import Bounds, Chunk
+from monitor.edges.kafka.flow import Flow
+from monitor.ports import Partition
+
+PLACE = Partition("predictions", 0)
+
+
+def chunk(epoch: int, start: int, end: int) -> Chunk:
+    return Chunk(PLACE.topic, PLACE.number, epoch, start, end, [])
+
+
+async def positions(bounds: Mapping[Partition, Bounds]) -> Mapping[Partition, int]:
+    return {place: kept.earliest for place, kept in bounds.items()}
+
+
+async def lost(_partition: Partition, _fence: int, _earliest: int) -> None:
+    raise AssertionError("nothing is lost here")
+
+
+@pytest.fixture
+def flow() -> Flow:
+    return Flow(positions, lost)
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, int]] = []
+
+    async def __call__(self, chunk: Chunk) -> None:
+        self.seen.append((chunk.start, chunk.next))
+
+
+async def test_a_handled_chunk_moves_the_position(flow: Flow) -> None:
+    epoch, handle = flow.begin_epoch(PLACE), Recorder()
+    assert flow.standing == {}
+    flow.placed(PLACE, 5)
+    await flow.take(chunk(epoch, 5, 9), handle)
+    flow.see_end(PLACE, 12)
+    assert flow.standing == {PLACE: (9, 12)}
+    # A broker that reports an end below what was read is not believed.
+    flow.see_end(PLACE, 3)
+    assert flow.standing == {PLACE: (9, 9)}
+
+
+async def test_chunks_of_an_older_epoch_are_dropped(flow: Flow) -> None:
+    old, handle = flow.begin_epoch(PLACE), Recorder()
+    flow.placed(PLACE, 0)
+    new = flow.begin_epoch(PLACE)
+    flow.placed(PLACE, 0)
+    await flow.take(chunk(old, 0, 4), handle)
+    await flow.take(chunk(new, 0, 3), handle)
+    assert handle.seen == [(0, 3)]
+    flow.revoke(PLACE)
+    await flow.take(chunk(new, 3, 8), handle)
+    assert handle.seen == [(0, 3)]
+    assert flow.standing == {}
+
+
+async def test_a_chunk_in_hand_during_a_rewind_does_not_count_as_handled(flow: Flow) -> None:
+    epoch = flow.begin_epoch(PLACE)
+    flow.placed(PLACE, 0)
+
+    async def rewinds(_chunk: Chunk) -> None:
+        flow.begin_epoch(PLACE)
+        flow.placed(PLACE, 0)
+
+    await flow.take(chunk(epoch, 0, 50), rewinds)
+    assert flow.handled(PLACE) == 0
+
+
+async def test_after_a_failure_nothing_is_taken(flow: Flow) -> None:
+    epoch, handle = flow.begin_epoch(PLACE), Recorder()
+    flow.placed(PLACE, 0)
+
+    async def fails(_chunk: Chunk) -> None:
+        raise ValueError("first")
+
+    await flow.take(chunk(epoch, 0, 1), fails)
+    await asyncio.wait_for(flow.failed(), 1)
+    flow.fail(KeyError("second"))
+    assert isinstance(flow.failure, ValueError)
+    await flow.take(chunk(epoch, 0, 1), handle)
+    assert handle.seen == []
+    assert flow.handled(PLACE) == 0
+
+
+async def test_closing_waits_for_the_chunk_in_hand_and_takes_no_other(flow: Flow) -> None:
+    epoch, handle, released = flow.begin_epoch(PLACE), Recorder(), asyncio.Event()
+    flow.placed(PLACE, 0)
+
+    async def holds(_chunk: Chunk) -> None:
+        await released.wait()
+
+    in_hand = asyncio.create_task(flow.take(chunk(epoch, 0, 2), holds))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(flow.close())
+    await asyncio.sleep(0)
+    assert not closing.done()
+    released.set()
+    await asyncio.gather(in_hand, closing)
+    await flow.take(chunk(epoch, 2, 3), handle)
+    assert (flow.handled(PLACE), handle.seen) == (2, [])
+
+
+async def test_a_rewind_goes_to_the_transport(flow: Flow) -> None:
+    sought = []
+
+    class Seeker:
+        async def seek_partition(self, partition: Partition, offset: int) -> None:
+            sought.append((partition, offset))
+
+    flow.bind(Seeker())
+    await flow.rewind(PLACE, 7)
+    assert sought == [(PLACE, 7)]

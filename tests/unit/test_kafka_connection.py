@@ -1,0 +1,80 @@
+"""One value makes every client's options; weaker than asked for is refused."""
+
+from __future__ import annotations
+
+import ssl
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.core.errors import KafkaError
+from monitor.edges.kafka import connection as module
+from monitor.edges.kafka.connection import KafkaConnection, SecurityProtocol
+
+
+def secure(protocol: SecurityProtocol) -> KafkaConnection:
+    sasl = {"sasl_username": "monitor", "sasl_password": "secret"} if "SASL" in protocol else {}
+    return KafkaConnection("a:9092, b:9093", protocol, **sasl)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("protocol", ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"])
+def test_every_client_gets_the_protocol_asked_for(protocol: SecurityProtocol) -> None:
+    connection = secure(protocol)
+    options = connection.client_options()
+    assert options["bootstrap_servers"] == ["a:9092", "b:9093"]
+    assert options["security_protocol"] == protocol
+    assert isinstance(options.get("ssl_context"), ssl.SSLContext) == protocol.endswith("SSL")
+    assert options.get("sasl_plain_password") == ("secret" if "SASL" in protocol else None)
+    credentials = connection.faust_credentials()
+    assert (credentials.protocol.value if credentials else "PLAINTEXT") == protocol
+
+
+def test_certificates_are_verified_unless_said_otherwise() -> None:
+    context = secure("SSL").ssl_context
+    assert context is not None
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    relaxed = KafkaConnection("a:9092", "SSL", ssl_check_hostname=False).ssl_context
+    assert relaxed is not None
+    assert (relaxed.verify_mode, relaxed.check_hostname) == (ssl.CERT_REQUIRED, False)
+
+
+def test_plain_text_in_place_of_tls_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "credentials_to_aiokafka_auth", lambda _: {"security_protocol": "PLAINTEXT"})
+    with pytest.raises(KafkaError, match=r"was to be reached by SSL, but it would be PLAINTEXT"):
+        secure("SSL").faust_credentials()
+
+
+@pytest.mark.parametrize(
+    ("values", "match"),
+    [
+        ({"bootstrap_servers": " , "}, "no Kafka bootstrap servers"),
+        ({"ssl_cafile": "ca.pem"}, "TLS files are given but security_protocol is PLAINTEXT"),
+        ({"sasl_username": "u", "sasl_password": "p"}, "credentials are given but"),
+        ({"security_protocol": "SASL_SSL"}, "needs sasl_username and sasl_password"),
+        (
+            {
+                "security_protocol": "SASL_SSL",
+                "sasl_username": "u",
+                "sasl_password": "p",
+                "sasl_mechanism": "X",
+            },
+            "'X' is not one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512",
+        ),
+    ],
+)
+def test_contradictions_are_refused(values: dict[str, str], match: str) -> None:
+    with pytest.raises(KafkaError, match=match):
+        KafkaConnection(**{"bootstrap_servers": "a:9092", **values})  # type: ignore[arg-type]
+
+
+def test_a_missing_certificate_file_is_an_error_for_people() -> None:
+    with pytest.raises(KafkaError, match="TLS files for Kafka cannot be used"):
+        KafkaConnection("a:9092", "SSL", ssl_cafile="/nowhere/ca.pem").client_options()
+
+
+@given(st.text(min_size=4))
+def test_a_password_is_never_shown(password: str) -> None:
+    text = "".join(c for c in password if c.isalpha()) + "§§§§"
+    connection = KafkaConnection("a:9092", "SASL_SSL", sasl_username="u", sasl_password=text)
+    assert text not in repr(connection)
