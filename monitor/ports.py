@@ -50,6 +50,10 @@ class SeenStub:
 class StubWrite:
     """A stub to be written if it still is what was seen.
 
+    A flush holds one for every id whose stub it depends on, also where the value stays as it was: a repeat
+    is a repeat only while the stub that tells it is in the store, and a store that went back in time has
+    forgotten it, perhaps without moving this partition's fence.
+
     Attributes:
         model: the model's name.
         key: 12-byte digest of the request id (`monitor.core.join.stub_key`).

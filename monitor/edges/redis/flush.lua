@@ -93,15 +93,15 @@ if #conflicts > 0 then
   return { 'conflict', stored, conflicts }
 end
 
--- 4. Stubs. A known one stays in its generation; a new one enters the present.
+-- 4. Stubs. A known one stays in its generation; a new one enters the present; some were only checked.
 for _, group in ipairs(stubs) do
   local base, half_ms, generation, part, fields, fresh = group[1], group[2], group[3], group[4], group[5], group[7]
   local present = math.floor(now_ms / half_ms)
   local key = name(base, generation < 0 and present or generation, part)
   local step = STEP / 2
-  for i = 1, #fields, step do
+  for i = 1, #fresh, step do
     local pairs_ = {}
-    for j = i, math.min(i + step - 1, #fields) do
+    for j = i, math.min(i + step - 1, #fresh) do
       pairs_[#pairs_ + 1] = fields[j]
       pairs_[#pairs_ + 1] = fresh[j]
     end

@@ -126,20 +126,25 @@ def _encode(value: Any) -> bytes:
 
 
 def _stubs(shard: int, writes: Iterable[StubWrite], plan: StubPlan) -> list[list[Any]]:
-    groups: dict[tuple[str, int, int], list[Any]] = {}
+    """Stubs by where they lie: [prefix, half_ms, generation, part, ids, values seen, values to write].
+
+    What is only checked (its value stays) lies in groups of its own, with nothing to write.
+    """
+    groups: dict[tuple[str, int, int, bool], list[Any]] = {}
     part = plan.part
     for write in writes:
-        generation = ABSENT if write.seen is None else write.seen.generation
-        where = (write.model, generation, part(write.key))
+        seen = write.seen
+        stays = seen is not None and seen.value == write.value
+        where = (write.model, ABSENT if seen is None else seen.generation, part(write.key), stays)
         group = groups.get(where)
         if group is None:
-            group = groups[where] = [
-                keys.stubs(shard, write.model), plan.half_ms[write.model], generation, where[2], [], [], [],
-            ]  # fmt: skip
+            prefix, half_ms = keys.stubs(shard, write.model), plan.half_ms[write.model]
+            group = groups[where] = [prefix, half_ms, where[1], where[2], [], [], []]
         group[4].append(write.key)
-        group[6].append(write.value)
-        if write.seen is not None:
-            group[5].append(write.seen.value)
+        if seen is not None:
+            group[5].append(seen.value)
+        if not stays:
+            group[6].append(write.value)
     return list(groups.values())
 
 
