@@ -200,7 +200,8 @@ def describe(draft: Draft) -> None:
         f"model {draft.model}: {len(draft.schema.features)} features, positive class {draft.positive_class!r}"
     )
     for field, place in {**draft.columns, **draft.predictions_mapping}.items():
-        out.print(f"  {field} ← {place}", markup=False)
+        if field != place:
+            out.print(f"  {field} ← {place}", markup=False)
     notes = [(name, feature.note) for name, feature in draft.schema.features.items() if feature.note]
     for name, note in notes:
         out.print(f"  look at {name}: {note}", markup=False)

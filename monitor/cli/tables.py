@@ -15,11 +15,10 @@ if TYPE_CHECKING:
     from monitor.core.records import Alert
     from monitor.core.survey import Survey
 
-COLUMNS: Final = (
-    "coverage", "accuracy", "f1", "recall", "false_positive_rate", "positive_rate", "roc_auc", "log_loss",
-)  # fmt: skip
+COLUMNS: Final = ("coverage", "accuracy", "f1", "recall", "false_positive_rate", "roc_auc", "log_loss")
 """Metrics of the table of slices, where none are named."""
 
+_HEADINGS: Final = {"false_positive_rate": "FPR", "roc_auc": "AUC"}
 _DASH: Final = "—"
 
 Report = Mapping[str, Any]
@@ -34,18 +33,16 @@ def slice_name(parts: Mapping[str, str]) -> str:
     return " ".join(f"{feature}={value}" for feature, value in parts.items()) or "all traffic"
 
 
-def figure(value: Any) -> str:
+def figure(value: Report, interval: bool = True) -> str:
     """A metric's value and interval.
 
     >>> figure({"value": 0.81234, "low": 0.79, "high": 0.83}), figure({"value": None, "reason": "no labels"})
     ('0.812 [0.790, 0.830]', '—')
     """
-    if not isinstance(value, Mapping):
-        return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
     if value.get("value") is None:
         return _DASH
     text = f"{value['value']:.3f}"
-    if value.get("low") is not None and value.get("high") is not None:
+    if interval and value.get("low") is not None and value.get("high") is not None:
         text += f" [{value['low']:.3f}, {value['high']:.3f}]"
     return text
 
@@ -61,25 +58,28 @@ def _reading_order(report: Report) -> tuple[int, list[str], int, str]:
 
 
 def print_slices(out: Console, model: str, reports: Sequence[Report], metrics: Sequence[str]) -> None:
-    """One row a slice, with the interval where there is one."""
+    """One row a slice, with the intervals that the page has room for."""
     if not reports:
         out.print("Nothing in this window. Is the worker running, and the window where the traffic is?")
         return
     shown = list(metrics) or [name for name in COLUMNS if any(name in report for report in reports)]
     window = reports[0].get("window", {})
     table = _table(f"{model}  {window.get('from', '')} to {window.get('to', '')}" if window else model)
-    table.add_column("slice", overflow="fold")
-    for name in ("requests", "labelled", *shown):
-        table.add_column(name.replace("_", " "), justify="right")
+    table.add_column("slice", overflow="fold", min_width=12)
+    # An interval is 15 characters. Named metrics have theirs; else accuracy does, then everything.
+    spare = out.width - 90
+    wide = set(shown) if metrics or spare >= 15 * len(shown) else {"accuracy"} if spare >= 15 else set()
+    table.add_column("requests", justify="right", no_wrap=True)
+    for name in shown:
+        table.add_column(_HEADINGS.get(name, name.replace("_", " ")), justify="right", no_wrap=name in wide)
     before: list[str] | None = None
     for report in reports:
         features = sorted(report["slice"])
         if before is not None and features != before:
             table.add_section()
         before = features
-        figures = [figure(report[name]) if name in report else _DASH for name in shown]
-        counts = [figure(report["requests"]), figure(report["labelled"])]
-        table.add_row(escape(slice_name(report["slice"])), *counts, *map(escape, figures))
+        figures = [figure(report[name], name in wide) if name in report else _DASH for name in shown]
+        table.add_row(escape(slice_name(report["slice"])), f"{report['requests']:,}", *map(escape, figures))
     out.print(table)
     reasons = {
         f"{name.replace('_', ' ')}: {report[name]['reason']}"
@@ -92,7 +92,14 @@ def print_slices(out: Console, model: str, reports: Sequence[Report], metrics: S
 
 
 def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=SIMPLE_HEAD)
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
 
 
 def print_violations(out: Console, model: str, reports: Sequence[Report]) -> None:
