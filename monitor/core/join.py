@@ -179,7 +179,8 @@ class Joined:
     """What a chunk changes: stubs to write, predictions that count, effects of labels.
 
     Attributes:
-        writes: stub key → new value, in order of first change.
+        writes: stub key → new value, in order of first change. A stub that decided a row is there also where
+            it stays as it was: the flush must fail if it is no longer what was seen.
         counted: rows of the batch whose prediction counts.
         effects: label contributions.
         counts: join counters.
@@ -218,6 +219,7 @@ def join_predictions(
             repeat = old.same_prediction(stub)
             cell = Join.DUPLICATE_PREDICTIONS if repeat else Join.CONFLICTING_PREDICTIONS
             joined.counts.append(JoinCount(cell, stub.time_ms, create=True))
+            writes[key] = present
             continue
         joined.counted.append(row)
         adopted = stub._replace(label=old.label)
@@ -265,6 +267,7 @@ def join_labels(
             cell = Join.CORRECTED_LABELS if newer else Join.STALE_LABELS
         counts.append(JoinCount(cell, place_ms, create=not old.has_prediction))
         if not newer:
+            writes[key] = present
             continue
         # An equal value still moves the order on: a label in between must not win later.
         writes[key] = old._replace(label=label).pack()
