@@ -16,8 +16,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-MONTH_S: Final = 30 * 86_400.0
-
 SHARES: Final = MappingProxyType(
     {
         "violations": 0.25,
@@ -34,24 +32,23 @@ SHARES: Final = MappingProxyType(
 
 
 def log_threshold(
-    false_alarms_per_month: float, bucket_s: float, weights: NDArray[np.float64]
+    false_alarms_per_s: float, bucket_s: float, weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Log of 1/(α w) for streams that are looked at once a bucket.
 
     Args:
-        false_alarms_per_month: allowed over all streams of a model, positive.
+        false_alarms_per_s: allowed over all streams of a model, per second of event time, positive.
         bucket_s: seconds of event time a bucket.
         weights: w, float64[S]; 0 for a stream that must never alarm.
 
     Returns:
         float64[S]; inf where the weight is 0.
 
-    >>> log_threshold(1, 1.0, np.array([1 / 150])).round(1).tolist()
+    >>> log_threshold(1 / (30 * 86_400), 1.0, np.array([1 / 150])).round(1).tolist()
     [19.8]
     """
-    buckets = math.log(MONTH_S / (false_alarms_per_month * bucket_s))
     with np.errstate(divide="ignore"):
-        return buckets - np.log(weights)
+        return -math.log(false_alarms_per_s * bucket_s) - np.log(weights)
 
 
 def share_out(family: str, relative: Sequence[float]) -> NDArray[np.float64]:

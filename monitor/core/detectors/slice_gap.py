@@ -1,0 +1,363 @@
+"""A slice is served worse than the rest, and by more than it used to be.
+
+No two real groups are equal, so equality is not the null. A gap that the reference shows already is a
+`standing_gap`: reported once. A `gap_change` is evidence that the odds ratio between the slice and the
+rest exceeds what the reference can vouch for, times the effect worth acting on:
+
+    ψ0 = min_effect · max(1, upper limit of the reference's odds ratio)
+
+Only the harmful side is tested: a slice that does better than the rest is no failure. Positive rate is
+tested for protected slices, and whichever side it leans to. A slice that the reference hardly knows is
+learned from live traffic first and says nothing until then.
+
+Label coverage is the same test on "the label never came" (kind `ignored_slice`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.core.counters import Counts
+from monitor.core.detectors.finding import Finding, SliceName, clock, percent
+from monitor.core.detectors.gap_tables import (
+    N1,
+    N2,
+    REFERENCE,
+    S1,
+    S2,
+    SUMS,
+    GapMetric,
+    GapStream,
+    Tables,
+    odds_ratio,
+    standard_error,
+    tables,
+)
+from monitor.core.evidence import conditional
+from monitor.core.evidence.edetector import Flags, Floats, Tracker, advance
+from monitor.core.records import AlertKind, Severity
+
+_WORDS: Final = {
+    GapMetric.ERROR_RATE: "error rate",
+    GapMetric.FALSE_NEGATIVE_RATE: "false negative rate",
+    GapMetric.FALSE_POSITIVE_RATE: "false positive rate",
+    GapMetric.POSITIVE_RATE: "positive rate",
+    GapMetric.COVERAGE: "share of labels that came",
+}
+_ADVICE: Final = {
+    GapMetric.ERROR_RATE: "Compare wrong answers of this slice with right ones: features, client, version.",
+    GapMetric.FALSE_NEGATIVE_RATE: "Look at positives of this slice that were refused.",
+    GapMetric.FALSE_POSITIVE_RATE: "Look at negatives of this slice that were accepted.",
+    GapMetric.POSITIVE_RATE: "Look for a rule, threshold or feature that treats this group differently.",
+    GapMetric.COVERAGE: "Find where its labels get lost; until then its metrics rest on a selection.",
+}
+
+
+@dataclass(frozen=True)
+class SliceGap:
+    """Configuration of the detector.
+
+    Attributes:
+        min_effect: smallest odds ratio that matters, above 1.
+        learn_rows: rows of all traffic to learn a slice from when the reference does not know it.
+        reference_z: standard errors to the upper limit of the reference's log odds ratio.
+        reference_se_max: a reference less certain than this (standard error of its log odds ratio) is
+            learned on.
+        rows_min: rows of the slice before anything is said.
+        failures_min: failures of the slice before anything is said.
+    """
+
+    min_effect: float = 1.25
+    learn_rows: int = 5_000
+    reference_z: float = 2.33
+    reference_se_max: float = 0.35
+    rows_min: int = 30
+    failures_min: int = 10
+
+    name = AlertKind.GAP_CHANGE
+
+
+@dataclass(frozen=True)
+class GapState:
+    """Streams and their state, row by row.
+
+    Attributes:
+        streams: what is tested.
+        tracker: evidence; its sums are n1, s1, n2, s2, the two Mantel-Haenszel sums and invalid rows.
+        reference: n1, s1, n2, s2 and the two Mantel-Haenszel sums of the reference, float64[S, 6].
+        tolerated: ψ0, float64[S]; nan while the slice is being learned.
+        told: streams whose reference was looked at for a standing gap, bool[S].
+    """
+
+    streams: tuple[GapStream, ...]
+    tracker: Tracker
+    reference: Floats
+    tolerated: Floats
+    told: Flags
+
+    @classmethod
+    def fresh(cls) -> GapState:
+        """No streams yet."""
+        none = np.zeros(0)
+        tracker = Tracker.fresh(0, len(conditional.ODDS_FACTORS), SUMS)
+        return cls((), tracker, np.zeros((0, REFERENCE)), none, none.astype(np.bool_))
+
+
+def align(
+    config: SliceGap,
+    state: GapState,
+    streams: Sequence[GapStream],
+    reference: tuple[Mapping[int, int], Counts] | None,
+) -> GapState:
+    """Take in streams that appeared and drop those that are gone; the others keep their state.
+
+    Args:
+        config: of the detector.
+        state: before.
+        streams: what is to be tested now.
+        reference: slice id → row, and int64[rows, len(Scalar)] of the labelled reference, or None.
+    """
+    at = {_identity(stream): row for row, stream in enumerate(state.streams)}
+    new = [stream for stream in streams if _identity(stream) not in at]
+    at |= {_identity(stream): len(at) + row for row, stream in enumerate(new)}
+    rows = np.array([at[_identity(stream)] for stream in streams], np.int64)
+    learned = np.zeros((len(new), REFERENCE))
+    if reference is not None:
+        ids, scalars = reference
+        told = [s.slice_id in ids and s.metric is not GapMetric.COVERAGE for s in new]
+        found = tables([s for s, there in zip(new, told, strict=True) if there], ids, scalars)
+        learned[np.array(told, np.bool_)] = found.sums[:, :REFERENCE]
+    known_enough = standard_error(learned) <= config.reference_se_max
+    tolerated = np.where(known_enough, tolerance(config, learned), np.nan)
+    return GapState(
+        tuple(streams),
+        state.tracker.extend(len(new)).take(rows),
+        np.concatenate([state.reference, learned])[rows],
+        np.concatenate([state.tolerated, tolerated])[rows],
+        np.concatenate([state.told, np.zeros(len(new), np.bool_)])[rows],
+    )
+
+
+def step(
+    config: SliceGap, state: GapState, bucket: Tables, start_ms: int, take: NDArray[np.bool_],
+    settled: NDArray[np.bool_] | None = None,
+) -> GapState:  # fmt: skip
+    """Take one closed bucket.
+
+    Args:
+        config: of the detector.
+        state: before the bucket.
+        bucket: its tables.
+        start_ms: start of the bucket.
+        take: streams for which the bucket is mature, bool[S].
+        settled: streams whose slice is known to be well in this bucket, bool[S]: counts as recovery.
+    """
+    learning = np.isnan(state.tolerated)
+    informative = take & (bucket.n1 > 0) & (bucket.n2 > 0)
+    psi0 = np.where(learning, config.min_effect, state.tolerated)
+    active = informative & ~learning
+    log_e = np.zeros(state.tracker.sr.shape)
+    some = np.flatnonzero(active)
+    log_e[some] = conditional.log_e_values(
+        bucket.n1[some], bucket.s1[some], bucket.n2[some], bucket.s2[some], psi0[some],
+        conditional.odds_ratios_above(psi0[some]),
+    )  # fmt: skip
+    counted = bucket.sums
+    calm = -log_e[:, 0]
+    if settled is not None:
+        active = active | (settled & ~learning)
+        calm = np.where(settled, 1.0, calm)
+        counted = np.where(settled[:, None], 0.0, counted)
+    tracker = advance(state.tracker, log_e, counted, start_ms, active, calm)
+    reference = state.reference + np.where((learning & informative)[:, None], counted[:, :REFERENCE], 0.0)
+    rows = reference[:, N1] + reference[:, N2]
+    ready = (
+        learning & take & (rows >= config.learn_rows) & (standard_error(reference) <= config.reference_se_max)
+    )
+    tolerated = np.where(ready, tolerance(config, reference), state.tolerated)
+    return GapState(state.streams, tracker, reference, tolerated, state.told)
+
+
+def judge(
+    config: SliceGap, state: GapState, names: Mapping[int, SliceName], log_threshold: Floats, at_ms: Floats
+) -> tuple[GapState, list[Finding]]:
+    """What holds after the last bucket taken.
+
+    Args:
+        config: of the detector.
+        state: after that bucket.
+        names: slice id → name.
+        log_threshold: float64[S].
+        at_ms: end of the last bucket taken, float64[S], epoch ms.
+    """
+    tracker = state.tracker
+    n1, s1 = tracker.sums[:, N1], tracker.sums[:, S1]
+    alarmed = (
+        (tracker.log_evidence >= log_threshold)
+        & (n1 >= config.rows_min)
+        & (s1 >= config.failures_min)
+        & (odds_ratio(tracker.sums) >= state.tolerated)
+    )
+    for row in np.flatnonzero(alarmed & ~tracker.open).tolist():
+        alarmed[row] = not _held_back(state, names, row, log_threshold)
+    recovered = tracker.recovered
+    tracker = tracker.opened(alarmed & ~recovered)
+    findings = [
+        _finding(state, tracker, names, i, float(log_threshold[i]), int(at_ms[i]), holds=not recovered[i])
+        for i in np.flatnonzero(tracker.open).tolist()
+        if state.streams[i].slice_id in names
+    ]
+    return replace(state, tracker=tracker.reset(recovered)), findings
+
+
+def standing(
+    config: SliceGap, state: GapState, names: Mapping[int, SliceName], at_ms: int
+) -> tuple[GapState, list[Finding]]:
+    """Gaps that references settled since the last call show, once each.
+
+    One look at each reference, taken as one table: its conditional e-value against 20 per stream.
+    """
+    settled = ~np.isnan(state.tolerated) & ~state.told
+    fresh = np.flatnonzero(settled)
+    if not fresh.size:
+        return state, []
+    reference = state.reference[fresh]
+    psi0 = np.full(fresh.size, config.min_effect)
+    n1, s1, n2, s2 = np.rint(reference[:, : S2 + 1]).astype(np.int64).T
+    log_e = conditional.log_e_values(n1, s1, n2, s2, psi0, conditional.odds_ratios_above(psi0))
+    evidence = np.logaddexp.reduce(log_e, axis=1) - math.log(log_e.shape[1])
+    threshold = math.log(20.0 * len(state.streams))
+    found = []
+    for at in np.flatnonzero(evidence >= threshold).tolist():
+        stream = state.streams[fresh[at]]
+        if stream.slice_id in names and stream.metric is not GapMetric.COVERAGE:
+            name = names[stream.slice_id]
+            found.append(_standing(stream, name, reference[at], float(evidence[at]), threshold, at_ms))
+    return replace(state, told=state.told | settled), found
+
+
+def tolerance(config: SliceGap, reference: Floats) -> Floats:
+    """ψ0 of each stream, float64[S], from the sums of its reference, float64[S, 6]."""
+    upper = np.log(odds_ratio(reference)) + config.reference_z * standard_error(reference)
+    value: Floats = config.min_effect * np.exp(np.maximum(upper, 0.0))
+    return value
+
+
+def _held_back(state: GapState, names: Mapping[int, SliceName], row: int, log_threshold: Floats) -> bool:
+    """A crossing waits while the single feature behind it is about to alarm, unless its own case is plain."""
+    stream, evidence = state.streams[row], state.tracker.log_evidence
+    if stream.slice_id not in names or evidence[row] >= 2 * log_threshold[row]:
+        return False
+    parts = names[stream.slice_id].parts.items()
+    return any(
+        other.metric is stream.metric
+        and other.low is stream.low
+        and not state.tracker.open[at]
+        and log_threshold[at] / 2 <= evidence[at] < log_threshold[at]
+        and other.slice_id in names
+        and names[other.slice_id].parts.items() < parts
+        for at, other in enumerate(state.streams)
+    )
+
+
+def _identity(stream: GapStream) -> tuple[int, GapMetric, bool]:
+    return stream.slice_id, stream.metric, stream.low
+
+
+def _finding(
+    state: GapState,
+    tracker: Tracker,
+    names: Mapping[int, SliceName],
+    row: int,
+    threshold: float,
+    at_ms: int,
+    *,
+    holds: bool,
+) -> Finding:
+    stream = state.streams[row]
+    name = names[stream.slice_id]
+    n1, s1, n2, s2, _, _, invalid = tracker.sums[row].tolist()
+    effect = float(odds_ratio(tracker.sums[row : row + 1])[0])
+    before = float(odds_ratio(state.reference[row : row + 1])[0])
+    began_ms = int(tracker.since_ms[row])
+    rate, rest = _shown(stream, n1, s1), _shown(stream, n2, s2)
+    hits = n1 - s1 if stream.low else s1
+    coverage = stream.metric is GapMetric.COVERAGE
+    return Finding(
+        kind=AlertKind.IGNORED_SLICE if coverage else AlertKind.GAP_CHANGE,
+        subject={"slice": name.parts, "metric": stream.metric.value},
+        holds=holds,
+        severity=Severity.PAGE,
+        log_evidence=float(tracker.log_evidence[row]),
+        log_threshold=threshold,
+        effect=effect,
+        effect_unit="odds_ratio",
+        rows=int(n1),
+        excess=max(0.0, s1 - n1 * s2 / max(n2, 1)),
+        began_ms=began_ms,
+        at_ms=at_ms,
+        summary=f"{_WORDS[stream.metric]} of {name.text} is {percent(rate)} against {percent(rest)} in the "
+        f"rest: {int(hits)} of {int(n1)} since {clock(began_ms)}; odds differ by a factor of {effect:.2g} "
+        f"({before:.2g} in the reference)",
+        advice=_ADVICE[stream.metric],
+        values={
+            "slice_rate": rate,
+            "rest_rate": rest,
+            "slice_rows": int(n1),
+            "rest_rows": int(n2),
+            "odds_ratio": effect,
+            "reference_odds_ratio": before,
+            "tolerated_odds_ratio": float(state.tolerated[row]),
+            "side": "lower" if stream.low else "higher",
+        },
+        samples=f"errors/{stream.slice_id}",
+        features=name.features,
+        invalid_rows=int(invalid),
+    )
+
+
+def _standing(
+    stream: GapStream, name: SliceName, reference: Floats, evidence: float, threshold: float, at_ms: int
+) -> Finding:
+    n1, s1, n2, s2 = reference[: S2 + 1].tolist()
+    effect = float(odds_ratio(reference[None, :])[0])
+    rate, rest = _shown(stream, n1, s1), _shown(stream, n2, s2)
+    return Finding(
+        kind=AlertKind.STANDING_GAP,
+        subject={"slice": name.parts, "metric": stream.metric.value},
+        holds=True,
+        severity=Severity.NOTICE,
+        log_evidence=evidence,
+        log_threshold=threshold,
+        effect=effect,
+        effect_unit="odds_ratio",
+        rows=int(n1),
+        excess=max(0.0, s1 - n1 * s2 / max(n2, 1)),
+        began_ms=at_ms,
+        at_ms=at_ms,
+        summary=f"{_WORDS[stream.metric]} of {name.text} is {percent(rate)} against {percent(rest)} in the "
+        "rest, and was so in the reference",
+        advice="Decide whether this gap is acceptable. Only its growth will page.",
+        values={
+            "slice_rate": rate,
+            "rest_rate": rest,
+            "slice_rows": int(n1),
+            "rest_rows": int(n2),
+            "odds_ratio": effect,
+            "side": "lower" if stream.low else "higher",
+        },
+        acknowledged=True,
+        features=name.features,
+    )
+
+
+def _shown(stream: GapStream, rows: float, failures: float) -> float:
+    """The metric itself, from rows and failures of the stream."""
+    rate = failures / max(rows, 1.0)
+    return 1.0 - rate if stream.low else rate

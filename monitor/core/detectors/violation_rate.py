@@ -1,0 +1,256 @@
+"""A feature breaks the schema more often than is tolerated.
+
+One stream per feature and code. The test is valid at every look, so the bucket that is still open is
+read at every tick: a hard failure is told within two seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.core.counters import CODES
+from monitor.core.detectors.finding import Finding, clock, percent
+from monitor.core.evidence import bernoulli, levels
+from monitor.core.evidence.edetector import Flags, Tracker, advance
+from monitor.core.records import AlertKind, Severity
+from monitor.core.schema.violations import RECORD, Code
+
+Ints = NDArray[np.int64]
+
+TOLERATED_DEFAULT: Final = 0.001
+_SUMS = 2  # rows, violations
+_STREAMS_MAX = 2_000
+
+_WORDS: Final = {
+    Code.MISSING: "is missing",
+    Code.NULL: "is null",
+    Code.NAN: "is NaN",
+    Code.INFINITE: "is infinite",
+    Code.NUMBER_AS_STRING: "is a number sent as text",
+    Code.TYPE: "has another type",
+    Code.OUT_OF_RANGE: "is out of range",
+    Code.UNKNOWN_CATEGORY: "has an unknown category",
+    Code.PATTERN: "does not match its pattern",
+    Code.TOO_LONG: "is too long",
+    Code.UNEXPECTED: "has features the schema does not name",
+    Code.BAD_TIMESTAMP: "has a bad timestamp",
+    Code.SCORE_RANGE: "has a score outside [0, 1]",
+}
+
+_ADVICE: Final = {
+    Code.MISSING: "Find what stopped filling it in upstream.",
+    Code.NULL: "Find what stopped filling it in upstream; if null is legal now, mark the feature nullable.",
+    Code.NAN: "Look for a division by zero or a failed join in the code that computes it.",
+    Code.INFINITE: "Look for a division by zero in the code that computes it.",
+    Code.NUMBER_AS_STRING: "Find the client or serialiser that changed; the model may read text as missing.",
+    Code.TYPE: "Find the client or serialiser that changed the type.",
+    Code.OUT_OF_RANGE: "Check units and input limits upstream; if the values are right, widen the range.",
+    Code.UNKNOWN_CATEGORY: "If the values are right, add them to the schema and retrain; else fix upstream.",
+    Code.PATTERN: "Look at the values: a changed format upstream, or text entered by a machine.",
+    Code.TOO_LONG: "Look at the values: text may be landing in the wrong field.",
+    Code.UNEXPECTED: "A field was added or renamed upstream: compare the names with the schema.",
+    Code.BAD_TIMESTAMP: "Check the producer's clock and its time format.",
+    Code.SCORE_RANGE: "Check what the model server sends as score.",
+}
+
+
+@dataclass(frozen=True)
+class ViolationRate:
+    """Configuration of the detector.
+
+    Attributes:
+        tolerated: feature name → tolerated rate; the record itself under `record`.
+        features: number of features in the schema, for the levels.
+        false_alarms_per_s: of the model, all streams together.
+        bucket_s: length of a bucket.
+        violations_min: violations before anything is said.
+        effect_min: observed rate over tolerated rate before anything is said.
+    """
+
+    tolerated: Mapping[str, float]
+    features: int
+    false_alarms_per_s: float
+    bucket_s: float
+    violations_min: int = 10
+    effect_min: float = 2.0
+
+    name = AlertKind.VIOLATION_RATE
+
+    @property
+    def log_threshold(self) -> float:
+        """All streams weigh the same: a code of a feature, the record counting as one feature."""
+        weight = levels.SHARES["violations"] / ((self.features + 1) * len(Code))
+        threshold = levels.log_threshold(self.false_alarms_per_s, self.bucket_s, np.array([weight]))
+        return float(threshold[0])
+
+
+@dataclass(frozen=True)
+class ViolationState:
+    """Streams that have evidence: `cells[i]` is the cell of row i of `tracker`."""
+
+    cells: Ints
+    tracker: Tracker
+
+    @classmethod
+    def fresh(cls) -> ViolationState:
+        """Nothing has been violated."""
+        return cls(np.zeros(0, np.int64), Tracker.fresh(0, len(bernoulli.ODDS_ABOVE), _SUMS))
+
+
+def step(
+    config: ViolationRate, state: ViolationState, features: Mapping[int, str], requests: int, cells: Ints,
+    start_ms: int,
+) -> ViolationState:  # fmt: skip
+    """Take the counts of one bucket, closed or open so far.
+
+    Args:
+        config: of the detector.
+        state: before the bucket.
+        features: feature id → name.
+        requests: of all traffic.
+        cells: violations, int64[features × CODES].
+        start_ms: start of the bucket.
+    """
+    found = np.flatnonzero(cells)
+    state = _admit(state, found[found % CODES < len(Code)])
+    if not state.cells.size or not requests:
+        return state
+    hits = (
+        np.where(state.cells < cells.size, cells[np.minimum(state.cells, cells.size - 1)], 0)
+        if cells.size
+        else (np.zeros(state.cells.size, np.int64))
+    )
+    hits = np.minimum(hits, requests)
+    boundary = _boundary(config, features, state.cells)
+    rates = bernoulli.rates_above(boundary)
+    rows = np.full(hits.shape, requests)
+    log_e = bernoulli.log_e_values(rows, hits, boundary, rates)
+    tracker = advance(
+        state.tracker,
+        log_e,
+        np.stack([rows, hits], axis=1).astype(np.float64),
+        start_ms,
+        np.ones(hits.size, np.bool_),
+        calm=-log_e[np.arange(hits.size), _refuted(state.tracker, rates)],
+    )
+    keep = tracker.open | (hits > 0) | (tracker.sr.max(axis=1) > 0)
+    # A quiet stream below 1 is worth less than one that starts anew, so it may be forgotten.
+    return ViolationState(state.cells[keep], tracker.take(keep))
+
+
+def judge(
+    config: ViolationRate, state: ViolationState, features: Mapping[int, str], at_ms: int
+) -> tuple[ViolationState, list[Finding]]:
+    """What holds after the last closed bucket, and what has recovered."""
+    recovered = state.tracker.recovered
+    alarmed = _alarmed(config, state, features) & ~recovered
+    state = replace(state, tracker=state.tracker.opened(alarmed))
+    findings = _findings(config, state, features, at_ms, recovered)
+    return replace(state, tracker=state.tracker.reset(recovered)), findings
+
+
+def peek(
+    config: ViolationRate,
+    state: ViolationState,
+    ahead: ViolationState,
+    features: Mapping[int, str],
+    at_ms: int,
+) -> tuple[ViolationState, list[Finding]]:
+    """What holds within the buckets that are still open. They raise alerts and resolve none.
+
+    Args:
+        config: of the detector.
+        state: after the last closed bucket.
+        ahead: `state` with the open buckets taken on top.
+        features: feature id → name.
+        at_ms: event time reached.
+
+    Returns:
+        `state`, with what alarms now marked as standing, and the findings.
+    """
+    ahead = replace(ahead, tracker=ahead.tracker.opened(_alarmed(config, ahead, features)))
+    standing = ahead.cells[ahead.tracker.open]
+    state = _admit(state, standing)
+    state = replace(state, tracker=state.tracker.opened(np.isin(state.cells, standing)))
+    nothing = np.zeros(ahead.cells.size, np.bool_)
+    return state, _findings(config, ahead, features, at_ms, nothing)
+
+
+def _alarmed(config: ViolationRate, state: ViolationState, features: Mapping[int, str]) -> Flags:
+    rows, hits = state.tracker.sums.T
+    boundary = _boundary(config, features, state.cells)
+    alarmed: Flags = (
+        (state.tracker.log_evidence >= config.log_threshold)
+        & (hits >= config.violations_min)
+        & (hits >= config.effect_min * boundary * rows)
+    )
+    return alarmed
+
+
+def _findings(
+    config: ViolationRate,
+    state: ViolationState,
+    features: Mapping[int, str],
+    at_ms: int,
+    recovered: Flags,
+) -> list[Finding]:
+    return [
+        _finding(config, state.tracker, features, int(state.cells[i]), i, at_ms, holds=not recovered[i])
+        for i in np.flatnonzero(state.tracker.open).tolist()
+    ]
+
+
+def _admit(state: ViolationState, found: Ints) -> ViolationState:
+    new = np.setdiff1d(found, state.cells)[: max(0, _STREAMS_MAX - state.cells.size)]
+    if not new.size:
+        return state
+    return ViolationState(np.concatenate([state.cells, new]), state.tracker.extend(new.size))
+
+
+def _boundary(config: ViolationRate, features: Mapping[int, str], cells: Ints) -> NDArray[np.float64]:
+    rates = [config.tolerated.get(features.get(int(c) // CODES, RECORD), TOLERATED_DEFAULT) for c in cells]
+    return np.clip(rates, bernoulli.RATE_MIN, 0.999)
+
+
+def _refuted(tracker: Tracker, rates: NDArray[np.float64]) -> Ints:
+    """Column whose refutation is recovery: a tenth of the rate seen, so that a hard failure ends soon."""
+    seen = tracker.sums[:, 1] / np.maximum(tracker.sums[:, 0], 1)
+    column: Ints = np.maximum((rates <= seen[:, None] / 10).sum(axis=1) - 1, 0)
+    return column
+
+
+def _finding(
+    config: ViolationRate, tracker: Tracker, features: Mapping[int, str], cell: int, row: int, at_ms: int, *,
+    holds: bool,
+) -> Finding:  # fmt: skip
+    feature, code = features.get(cell // CODES, RECORD), Code(cell % CODES)
+    rows, hits = (int(x) for x in tracker.sums[row])
+    tolerated = config.tolerated.get(feature, TOLERATED_DEFAULT)
+    rate = hits / max(rows, 1)
+    began_ms = int(tracker.since_ms[row])
+    who = "the record" if feature == RECORD else feature
+    return Finding(
+        kind=AlertKind.VIOLATION_RATE,
+        subject={"feature": feature, "code": code.slug},
+        holds=holds,
+        severity=Severity.PAGE,
+        log_evidence=float(tracker.log_evidence[row]),
+        log_threshold=config.log_threshold,
+        effect=rate,
+        effect_unit="rate",
+        rows=rows,
+        excess=max(0.0, hits - tolerated * rows),
+        began_ms=began_ms,
+        at_ms=at_ms,
+        summary=f"{who} {_WORDS[code]} in {percent(rate)} of requests (tolerated {percent(tolerated)}): "
+        f"{hits} of {rows} since {clock(began_ms)}",
+        advice=_ADVICE[code],
+        values={"requests": rows, "violations": hits, "rate": rate, "tolerated": tolerated},
+        samples=f"violations/{feature}/{code.slug}",
+        features=frozenset() if feature == RECORD else frozenset({feature}),
+    )

@@ -1,0 +1,28 @@
+"""The evaluator of a model, pure: what it knows, what may be read when, and what follows from it.
+
+plan      which buckets may be taken now, from how far event time has got
+ripe      which slices of which label buckets to read, from the coverage of all traffic
+evaluate  take them in order, each once: evidence, findings, transitions of alerts
+"""
+
+from monitor.core.evaluation.model import ModelEvaluation
+from monitor.core.evaluation.plan import Plan, plan, ripe
+from monitor.core.evaluation.state import EvaluatorState, decode, encode
+from monitor.core.evaluation.step import Bucket, Observed, evaluate, learning
+from monitor.core.evaluation.streams import Streams, streams_of
+
+__all__ = [
+    "Bucket",
+    "EvaluatorState",
+    "ModelEvaluation",
+    "Observed",
+    "Plan",
+    "Streams",
+    "decode",
+    "encode",
+    "evaluate",
+    "learning",
+    "plan",
+    "ripe",
+    "streams_of",
+]

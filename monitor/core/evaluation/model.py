@@ -1,0 +1,120 @@
+"""What the evaluator knows of a model, and the detectors that follow from it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from monitor.core.alerts import AlertPolicy
+from monitor.core.counters import DEFAULT_TIERS, Counts, Tier
+from monitor.core.detectors.ignored_slice import IgnoredSlice
+from monitor.core.detectors.missing_traffic import MissingTraffic
+from monitor.core.detectors.slice_gap import SliceGap
+from monitor.core.detectors.stalled_partition import StalledPartition
+from monitor.core.detectors.violation_rate import ViolationRate
+
+COVERAGE_EFFECT: Final = 2.0
+"""Odds ratio of "the label never came" that matters, at least."""
+
+
+@dataclass(frozen=True)
+class ModelEvaluation:
+    """What the evaluator knows of a model.
+
+    Attributes:
+        model: its name.
+        prediction_topics: whose watermarks close buckets.
+        label_topics: whose watermarks ripen them; empty where no labels come.
+        tiers: finest first.
+        tolerated: feature → tolerated violation rate; the record itself under `record`.
+        features: number of features in the schema.
+        named_slices: name of a named slice → features its conditions read.
+        protected: features whose groups must be served alike.
+        reference: slice id → int64[len(Scalar)] of the labelled reference; empty to learn from live traffic.
+        false_alarms_per_s: allowed over all streams, per second of event time.
+        min_effect: smallest odds ratio between a slice and the rest that matters, above 1.
+        label_wait_s: how long a prediction waits for its label.
+        ready_at: coverage at which a cohort is judged before its wait.
+        grace_s: how long a bucket waits for stragglers.
+        policy: lifecycle of alerts.
+        watch_partitions: this model's evaluator reports stalled partitions (one model's should).
+    """
+
+    model: str
+    prediction_topics: frozenset[str]
+    label_topics: frozenset[str] = frozenset()
+    tiers: tuple[Tier, ...] = DEFAULT_TIERS
+    tolerated: Mapping[str, float] = field(default_factory=dict)
+    features: int = 0
+    named_slices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    protected: frozenset[str] = frozenset()
+    reference: Mapping[int, Counts] = field(default_factory=dict)
+    false_alarms_per_s: float = 12 / (365.25 * 86_400)
+    min_effect: float = 1.25
+    label_wait_s: float = 86_400.0
+    ready_at: float = 0.95
+    grace_s: float = 1.0
+    policy: AlertPolicy = field(default_factory=AlertPolicy)
+    watch_partitions: bool = False
+
+    @property
+    def tier(self) -> Tier:
+        """In which traffic is judged."""
+        return self.tiers[0]
+
+    @cached_property
+    def label_tier(self) -> Tier:
+        """In which labels are judged: the finest that outlives wait and grace with a bucket to spare."""
+        needed_s = self.label_wait_s + self.grace_s
+        return next((t for t in self.tiers if t.keep_s > needed_s + 2 * t.bucket_s), self.tiers[-1])
+
+    @cached_property
+    def violation_rate(self) -> ViolationRate:
+        """Detector."""
+        return ViolationRate(self.tolerated, self.features, self.false_alarms_per_s, self.tier.bucket_s)
+
+    @cached_property
+    def missing_traffic(self) -> MissingTraffic:
+        """Detector."""
+        return MissingTraffic(self.false_alarms_per_s, self.tier.bucket_s)
+
+    @cached_property
+    def slice_gap(self) -> SliceGap:
+        """Detector of error, false negative, false positive and positive rate."""
+        return SliceGap(self.min_effect)
+
+    @cached_property
+    def coverage_gap(self) -> SliceGap:
+        """Detector of label coverage."""
+        return SliceGap(max(self.min_effect, COVERAGE_EFFECT))
+
+    @cached_property
+    def ignored_slice(self) -> IgnoredSlice:
+        """Detector."""
+        return IgnoredSlice()
+
+    @cached_property
+    def stalled_partition(self) -> StalledPartition:
+        """Detector."""
+        return StalledPartition()
+
+    @cached_property
+    def reference_table(self) -> tuple[Mapping[int, int], Counts] | None:
+        """Slice id → row, and the rows."""
+        if not self.reference:
+            return None
+        ids = sorted(self.reference)
+        return {slice_id: row for row, slice_id in enumerate(ids)}, np.stack([self.reference[i] for i in ids])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes with anything that evidence about slices was measured against."""
+        told = hashlib.sha256(repr((self.min_effect, sorted(self.protected), self.label_tier)).encode())
+        for slice_id in sorted(self.reference):
+            told.update(slice_id.to_bytes(8, "big") + self.reference[slice_id].tobytes())
+        return told.hexdigest()[:16]

@@ -1,0 +1,291 @@
+"""One step of a model's evaluator: counts that are complete, to evidence, to transitions of alerts.
+
+Traffic is judged in the finest tier, as soon as a bucket closes; violations within the open bucket too.
+Labels are judged in the finest tier that outlives their wait, when a slice and the rest have `ready_at` of
+their labels, or `wait` has passed. Every bucket is taken once, in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+
+from monitor.core import alerts
+from monitor.core.alerts import Moment, Step
+from monitor.core.counters import ALL_SLICE, Counts, Scalar, Tier
+from monitor.core.detectors import (
+    ignored_slice,
+    missing_traffic,
+    slice_gap,
+    stalled_partition,
+    violation_rate,
+)
+from monitor.core.detectors.finding import Finding
+from monitor.core.detectors.gap_tables import N1, N2, tables
+from monitor.core.evaluation.model import ModelEvaluation
+from monitor.core.evaluation.plan import Plan, aged
+from monitor.core.evaluation.state import EvaluatorState
+from monitor.core.evaluation.streams import Streams
+from monitor.core.event_time import PartitionView
+from monitor.core.records import AlertKind
+
+_OF_REFERENCE: Final = (AlertKind.STANDING_GAP, AlertKind.GAP_CHANGE, AlertKind.IGNORED_SLICE)
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Counts of one bucket.
+
+    Attributes:
+        start_s: epoch seconds.
+        scalars: int64[slices, len(Scalar)], rows as `Streams.slice_ids`; of an open bucket only the first.
+        violations: int64[features × CODES], empty where there were none.
+    """
+
+    start_s: int
+    scalars: Counts
+    violations: Counts = field(default_factory=lambda: np.zeros(0, np.int64))
+
+
+@dataclass(frozen=True)
+class Observed:
+    """All that was read for one step.
+
+    Attributes:
+        plan: it was read for.
+        streams: what is tested.
+        features: feature id → name.
+        partitions: every partition of the model's topics.
+        traffic, open, labels: counts of the plan's buckets; of `labels` only those that are ripe.
+    """
+
+    plan: Plan
+    streams: Streams
+    features: Mapping[int, str]
+    partitions: Sequence[PartitionView]
+    traffic: Sequence[Bucket] = ()
+    open: Sequence[Bucket] = ()
+    labels: Sequence[Bucket] = ()
+
+
+def evaluate(
+    config: ModelEvaluation, state: EvaluatorState, seen: Observed, moment: Moment
+) -> tuple[EvaluatorState, Step]:
+    """Take what was read.
+
+    Returns:
+        The state after it, and what changed in alerts (`Step.book` is the state's).
+    """
+    run = _Run(config, state, seen, moment)
+    run.align()
+    for bucket in seen.traffic:
+        run.traffic(bucket)
+    run.open_buckets()
+    for bucket in seen.labels:
+        run.labels(bucket)
+    if config.watch_partitions:
+        run.partitions()
+    return run.result()
+
+
+def learning(config: ModelEvaluation, state: EvaluatorState) -> tuple[int, int] | None:
+    """Rows learned and rows needed, while no slice can be judged; None once one can, or nothing is tested."""
+    gaps = state.labels
+    if not gaps.streams or not np.isnan(gaps.tolerated).all():
+        return None
+    rows = int((gaps.reference[:, N1] + gaps.reference[:, N2]).max())
+    return min(rows, config.slice_gap.learn_rows), config.slice_gap.learn_rows
+
+
+class _Run:
+    """One step in the making."""
+
+    def __init__(
+        self, config: ModelEvaluation, state: EvaluatorState, seen: Observed, moment: Moment
+    ) -> None:
+        self._config = config
+        self._state = replace(state, clock=seen.plan.clock, next_s=seen.plan.next_s)
+        self._seen = seen
+        self._moment = moment
+        self._step = Step(state.book, (), frozenset(), {})
+        self._rows = {slice_id: row for row, slice_id in enumerate(seen.streams.slice_ids)}
+        if state.next_s is not None and seen.plan.next_s is not None:
+            lost = (seen.plan.next_s - state.next_s) // config.tier.bucket_s
+            self._state = replace(self._state, skipped=state.skipped + max(0, lost))
+
+    def align(self) -> None:
+        """Take in slices that appeared, and a reference that changed."""
+        config, streams, state = self._config, self._seen.streams, self._state
+        if state.fingerprint != config.fingerprint:
+            fresh = EvaluatorState()
+            self._merge(alerts.retire(self._step.book, _OF_REFERENCE, self._moment))
+            state = replace(
+                state,
+                fingerprint=config.fingerprint,
+                labels=fresh.labels,
+                coverage=fresh.coverage,
+                decisions=fresh.decisions,
+                shares=fresh.shares,
+            )
+        table = config.reference_table
+        gap = config.slice_gap
+        if state.labels.streams != streams.labels:
+            state = replace(state, labels=slice_gap.align(gap, state.labels, streams.labels, table))
+        if state.decisions.streams != streams.decisions:
+            state = replace(state, decisions=slice_gap.align(gap, state.decisions, streams.decisions, table))
+        if state.coverage.streams != streams.coverage:
+            coverage = slice_gap.align(config.coverage_gap, state.coverage, streams.coverage, None)
+            state = replace(state, coverage=coverage)
+        if not np.array_equal(state.shares.ids, streams.shares):
+            requests = {i: int(counts[Scalar.REQUESTS]) for i, counts in config.reference.items()}
+            shares = ignored_slice.align(
+                config.ignored_slice, state.shares, streams.shares, requests, requests.get(ALL_SLICE, 0)
+            )
+            state = replace(state, shares=shares)
+        self._state = state
+        self._standing_gaps()
+
+    def traffic(self, bucket: Bucket) -> None:
+        """Take a closed bucket of traffic."""
+        config, streams, state = self._config, self._seen.streams, self._state
+        start_ms = bucket.start_s * 1000
+        at_ms = start_ms + config.tier.bucket_s * 1000
+        requests = int(bucket.scalars[0, Scalar.REQUESTS])
+        violations = violation_rate.step(
+            config.violation_rate,
+            state.violations,
+            self._seen.features,
+            requests,
+            bucket.violations,
+            start_ms,
+        )
+        violations, findings = violation_rate.judge(
+            config.violation_rate, violations, self._seen.features, at_ms
+        )
+        traffic = missing_traffic.step(config.missing_traffic, state.traffic, requests, start_ms)
+        traffic, found = missing_traffic.judge(config.missing_traffic, traffic, at_ms)
+        findings += found
+        everyone = np.ones(len(streams.decisions), np.bool_)
+        table = tables(streams.decisions, self._rows, bucket.scalars)
+        decisions = slice_gap.step(config.slice_gap, state.decisions, table, start_ms, everyone)
+        ends_ms = np.full(everyone.size, float(at_ms))
+        decisions, found = slice_gap.judge(
+            config.slice_gap, decisions, streams.names, streams.decisions_threshold, ends_ms
+        )
+        findings += found
+        rows = np.array([self._rows[int(i)] for i in streams.shares], np.int64)
+        of_slices = bucket.scalars[rows, Scalar.REQUESTS]
+        shares = ignored_slice.step(config.ignored_slice, state.shares, requests, of_slices, start_ms)
+        shares, found = ignored_slice.judge(
+            config.ignored_slice, shares, streams.names, streams.shares_threshold, at_ms
+        )
+        self._state = replace(
+            state,
+            next_s=bucket.start_s + config.tier.bucket_s,
+            violations=violations,
+            traffic=traffic,
+            decisions=decisions,
+            shares=shares,
+        )
+        self._apply([*findings, *found], config.tier)
+
+    def open_buckets(self) -> None:
+        """Look at violations in the buckets that are still open."""
+        config, features = self._config, self._seen.features
+        ahead = self._state.violations
+        for bucket in self._seen.open:
+            requests = int(bucket.scalars[0, Scalar.REQUESTS])
+            ahead = violation_rate.step(
+                config.violation_rate, ahead, features, requests, bucket.violations, bucket.start_s * 1000
+            )
+        if not ahead.cells.size:
+            return
+        violations, findings = violation_rate.peek(
+            config.violation_rate, self._state.violations, ahead, features, self._seen.plan.latest_ms
+        )
+        self._state = replace(self._state, violations=violations)
+        self._apply(findings, config.tier)
+
+    def labels(self, bucket: Bucket) -> None:
+        """Take a ripe bucket of labels, for the slices for which it is mature."""
+        config, streams, state = self._config, self._seen.streams, self._state
+        tier = config.label_tier
+        next_s = dict(state.labels_next_s)
+        start_s = min(next_s.values(), default=bucket.start_s)
+        due = {i for i in streams.names if next_s.get(i, start_s) <= bucket.start_s}
+        old = aged(config, self._seen.plan, bucket.start_s)
+        mature = due if old else {i for i in due if self._mature(bucket, i)}
+        next_s |= {i: next_s.get(i, start_s) for i in streams.names}
+        next_s |= dict.fromkeys(mature, bucket.start_s + tier.bucket_s)
+        take = np.array([stream.slice_id in mature for stream in streams.labels], np.bool_)
+        start_ms, at_ms = bucket.start_s * 1000, (bucket.start_s + tier.bucket_s) * 1000
+        table = tables(streams.labels, self._rows, bucket.scalars)
+        labels = slice_gap.step(config.slice_gap, state.labels, table, start_ms, take)
+        ends_ms = np.full(take.size, float(at_ms))
+        labels, findings = slice_gap.judge(
+            config.slice_gap, labels, streams.names, streams.labels_threshold, ends_ms
+        )
+        covered = np.array([stream.slice_id in mature for stream in streams.coverage], np.bool_)
+        table = tables(streams.coverage, self._rows, bucket.scalars)
+        nobody = np.zeros(covered.size, np.bool_)
+        coverage = slice_gap.step(
+            config.coverage_gap,
+            state.coverage,
+            table,
+            start_ms,
+            covered if old else nobody,
+            settled=nobody if old else covered,
+        )
+        coverage, found = slice_gap.judge(
+            config.coverage_gap, coverage, streams.names, streams.coverage_threshold, ends_ms[: covered.size]
+        )
+        self._state = replace(state, labels=labels, coverage=coverage, labels_next_s=next_s)
+        self._apply([*findings, *found], tier)
+        self._standing_gaps()
+
+    def partitions(self) -> None:
+        """Look for partitions that stand still."""
+        stalls, findings = stalled_partition.step(
+            self._config.stalled_partition, self._state.stalls, self._seen.partitions, self._moment.now_ms
+        )
+        self._state = replace(self._state, stalls=stalls)
+        self._apply(findings, self._config.tier)
+
+    def result(self) -> tuple[EvaluatorState, Step]:
+        """Republish what is due and hand over."""
+        if self._seen.plan.labels:
+            self._state = replace(self._state, labels_looked_ms=self._moment.now_ms)
+        self._apply([], self._config.tier)
+        return replace(self._state, book=self._step.book), self._step
+
+    def _standing_gaps(self) -> None:
+        config, streams, state = self._config, self._seen.streams, self._state
+        at_ms = self._seen.plan.reached_ms or self._moment.now_ms
+        labels, findings = slice_gap.standing(config.slice_gap, state.labels, streams.names, at_ms)
+        decisions, found = slice_gap.standing(config.slice_gap, state.decisions, streams.names, at_ms)
+        self._state = replace(state, labels=labels, decisions=decisions)
+        if findings or found:
+            self._apply([*findings, *found], config.tier)
+
+    def _mature(self, bucket: Bucket, slice_id: int) -> bool:
+        whole, mine = bucket.scalars[0], bucket.scalars[self._rows[slice_id]]
+        tracked, labelled = int(mine[Scalar.TRACKED]), int(mine[Scalar.LABELLED])
+        rest = int(whole[Scalar.TRACKED]) - tracked
+        rest_labelled = int(whole[Scalar.LABELLED]) - labelled
+        ready = self._config.ready_at
+        return labelled >= ready * tracked and rest_labelled >= ready * rest
+
+    def _apply(self, findings: Sequence[Finding], tier: Tier) -> None:
+        moment = replace(self._moment, bucket_ms=tier.bucket_s * 1000)
+        self._merge(alerts.apply(self._config.policy, self._step.book, findings, moment))
+
+    def _merge(self, step: Step) -> None:
+        self._step = Step(
+            step.book,
+            (*self._step.transitions, *step.transitions),
+            self._step.changed | step.changed,
+            {**self._step.samples, **step.samples},
+        )

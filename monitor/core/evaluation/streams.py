@@ -1,0 +1,114 @@
+"""Which slices are tested on what, and how high each one's evidence must climb."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.core.counters import ALL_SLICE
+from monitor.core.detectors.finding import NAMED, SliceName
+from monitor.core.detectors.gap_tables import LABEL_METRICS, GapMetric, GapStream
+from monitor.core.evidence.edetector import Floats
+from monitor.core.evidence.levels import log_threshold, share_out
+from monitor.core.slices.spec import MISSING, OTHER
+
+VERSION: Final = "model_version"
+_CATCH_ALL: Final = frozenset({MISSING, OTHER})
+
+
+@dataclass(frozen=True)
+class Streams:
+    """All that is tested of the slices of a model, with log thresholds.
+
+    Attributes:
+        names: slice id → name; all traffic is not among them.
+        labels: error, false negative and false positive rate of each slice.
+        coverage: label coverage of each slice.
+        decisions: positive rate of protected slices.
+        shares: ids of slices whose share of traffic is watched, int64[S].
+    """
+
+    names: Mapping[int, SliceName]
+    labels: tuple[GapStream, ...]
+    coverage: tuple[GapStream, ...]
+    decisions: tuple[GapStream, ...]
+    shares: NDArray[np.int64]
+    labels_threshold: Floats
+    coverage_threshold: Floats
+    decisions_threshold: Floats
+    shares_threshold: Floats
+
+    @property
+    def slice_ids(self) -> tuple[int, ...]:
+        """All traffic first, then every slice."""
+        return (ALL_SLICE, *self.names)
+
+
+def streams_of(
+    names: Sequence[SliceName],
+    protected: frozenset[str],
+    false_alarms_per_s: float,
+    bucket_s: float,
+    label_bucket_s: float,
+) -> Streams:
+    """Lay out the tests.
+
+    A single feature weighs 1, a crossing and a model version a half. A feature of two values is one
+    comparison, so its values weigh a half each; their two harmful sides are its two sides. Positive rate has
+    no harmful side of its own: lower is tested for every protected slice, higher where that is not the
+    lower side of another one.
+
+    Args:
+        names: slices of the registry.
+        protected: features whose groups must be served alike.
+        false_alarms_per_s: of the model, all streams together.
+        bucket_s: bucket in which traffic is judged.
+        label_bucket_s: bucket in which labels are judged.
+    """
+    named = {name.id: name for name in names if name.parts}
+    values = Counter(
+        frozenset(name.parts) for name in named.values() if not _CATCH_ALL & set(name.parts.values())
+    )
+    pairs = {keys for keys, count in values.items() if count == 2 and len(keys) == 1 and NAMED not in keys}
+    weight = {slice_id: _weight(name, pairs) for slice_id, name in named.items()}
+    labels = tuple(
+        GapStream(slice_id, metric, False, weight[slice_id]) for slice_id in named for metric in LABEL_METRICS
+    )
+    coverage = tuple(GapStream(slice_id, GapMetric.COVERAGE, True, weight[slice_id]) for slice_id in named)
+    decisions = tuple(
+        GapStream(slice_id, GapMetric.POSITIVE_RATE, low, weight[slice_id])
+        for slice_id, name in named.items()
+        if name.features <= protected
+        for low in ((True,) if frozenset(name.parts) in pairs else (True, False))
+    )
+    shares = [
+        slice_id
+        for slice_id, name in named.items()
+        if VERSION not in name.parts and not _CATCH_ALL & set(name.parts.values())
+    ]
+
+    def threshold(family: str, weights: Sequence[float], length_s: float) -> Floats:
+        return log_threshold(false_alarms_per_s, length_s, share_out(family, weights))
+
+    return Streams(
+        names=named,
+        labels=labels,
+        coverage=coverage,
+        decisions=decisions,
+        shares=np.array(shares, np.int64),
+        labels_threshold=threshold("gaps_of_labels", [s.weight for s in labels], label_bucket_s),
+        coverage_threshold=threshold("share_of_labels", [s.weight for s in coverage], label_bucket_s),
+        decisions_threshold=threshold("gaps_of_decisions", [s.weight for s in decisions], bucket_s),
+        shares_threshold=threshold("share_of_traffic", [weight[i] for i in shares], bucket_s),
+    )
+
+
+def _weight(name: SliceName, pairs: set[frozenset[str]]) -> float:
+    if VERSION in name.parts or len(name.parts) > 1:
+        return 0.5
+    return 0.5 if frozenset(name.parts) in pairs else 1.0
