@@ -41,12 +41,15 @@ from monitor.core.reports import JoinReport, Point, SliceReport, ViolationRow
 from monitor.core.schema.violations import RECORD, Code
 from monitor.core.slices.spec import slice_key
 from monitor.core.times import format_duration
-from monitor.core.windows import decompose
-from monitor.edges.window_reader import Duration, Instant, WindowReader, duration_s
+from monitor.core.windows import Window, decompose
+from monitor.edges.window_reader import Duration, Instant, Question, WindowReader, duration_s
 from monitor.ports import CounterReader
 
 POINTS_MAX: Final = 10_000
 """Steps of one series."""
+
+RANKED_MAX: Final = 32_768
+"""Labelled rows of a slice in a window up to which they are read one by one, where they are kept."""
 
 
 class MetricsReader:
@@ -100,13 +103,12 @@ class MetricsReader:
         curves = self._windows.curve_window(question, window) if rated and wanted else None
         refusal = None if curves is None else curves.refusal
         wider = curves.window if curves is not None and curves.differs and refusal is None else None
-        arrays: dict[Kind, dict[int, Counts]] = {SCORES: {}, CALIBRATION: {}}
+        drawn: dict[int, SliceCounts] = {}
         if curves is not None and refusal is None:
-            for kind in wanted:
-                arrays[kind] = self._windows.sums(kind, model, rated, curves.window.parts)
+            drawn = self._drawn(question, {number: seen[number] for number in rated}, curves.window, wanted)
         reports = []
         for slice_id, found in seen.items():
-            counts = SliceCounts(found, arrays[SCORES].get(slice_id), arrays[CALIBRATION].get(slice_id))
+            counts = drawn.get(slice_id) or SliceCounts(found)
             reports.append(
                 SliceReport(
                     slice=json.loads(named[slice_id]),
@@ -137,18 +139,13 @@ class MetricsReader:
         question, (window,) = self._windows.cut(question, [question.span])
         named = self._slices(model, where)
         scalars = self._windows.sums(SCALARS, model, list(named), window.parts)
-        seen = [slice_id for slice_id, found in scalars.items() if found[Scalar.REQUESTS]]
+        seen = {slice_id: found for slice_id, found in scalars.items() if found[Scalar.REQUESTS]}
         curves = self._windows.curve_window(question, window)
-        arrays: dict[Kind, dict[int, Counts]] = {SCORES: {}, CALIBRATION: {}}
         if curves.refusal is None and not curves.differs:
-            for kind in arrays:
-                arrays[kind] = self._windows.sums(kind, model, seen, curves.window.parts)
-        return {
-            named[slice_id]: SliceCounts(
-                scalars[slice_id], arrays[SCORES].get(slice_id), arrays[CALIBRATION].get(slice_id)
-            )
-            for slice_id in seen
-        }
+            drawn = self._drawn(question, seen, curves.window, {SCORES, CALIBRATION})
+        else:
+            drawn = {slice_id: SliceCounts(found) for slice_id, found in seen.items()}
+        return {named[slice_id]: counts for slice_id, counts in drawn.items()}
 
     def violations(
         self,
@@ -266,6 +263,30 @@ class MetricsReader:
             estimate = Estimate.undefined(refusal) if refusal else chosen(counts, level)
             points.append(Point(*span, requests=int(found[Scalar.REQUESTS]), estimate=estimate))
         return points
+
+    def _drawn(
+        self, question: Question, scalars: Mapping[int, Counts], window: Window, kinds: set[Kind]
+    ) -> dict[int, SliceCounts]:
+        """Scalars with their curves over `window`, and the rows themselves where they are few enough."""
+        ids = list(scalars)
+        arrays: dict[Kind, dict[int, Counts]] = {SCORES: {}, CALIBRATION: {}}
+        for kind in kinds:
+            arrays[kind] = self._windows.sums(kind, question.model, ids, window.parts)
+        curves = {number: Curve.of(cells) for number, cells in arrays[SCORES].items()}
+        labelled = {number: int((curve.positive + curve.negative).sum()) for number, curve in curves.items()}
+        few = [number for number, rows in labelled.items() if rows <= RANKED_MAX]
+        rankings = {
+            number: ranking
+            for number, ranking in self._windows.rankings(question, few, window).items()
+            # Read after the curves: at least their rows, unless some were not kept.
+            if int((ranking.positive + ranking.negative).sum()) >= labelled[number]
+        }
+        return {
+            number: SliceCounts(
+                found, arrays[SCORES].get(number), arrays[CALIBRATION].get(number), rankings.get(number)
+            )
+            for number, found in scalars.items()
+        }
 
     def _slices(self, model: str, where: Mapping[str, str] | None) -> dict[int, str]:
         """Slice ids in order, with their keys."""

@@ -16,12 +16,14 @@ import numpy as np
 
 from monitor.core.counters import (
     ALL_SLICE,
+    RANKING,
     SCALARS,
     SCORES,
     CellKey,
     Counts,
     Curve,
     Kind,
+    Ranking,
     Scalar,
     Tier,
 )
@@ -186,6 +188,28 @@ class WindowReader:
         ]
         arrays = iter(self._reader.read(keys))
         return [add([next(arrays) for _ in window.parts], kind.size) for window in windows]
+
+    def rankings(self, question: Question, slices: Sequence[int], curves: Window) -> dict[int, Ranking]:
+        """Labelled scores row by row, of the slices that keep them over the whole of `curves`."""
+        if not slices or not any(RANKING.kept_s(tier) for tier in self.tiers):
+            return {}
+        window = decompose(RANKING, self.tiers, question.extent, curves.from_s, curves.to_s)
+        if not window.exact:
+            return {}
+        keys = [
+            CellKey(RANKING, tier, start_s, question.model, number)
+            for number in slices
+            for tier, start_s in window.parts
+        ]
+        data = self._reader.read_rows(keys)
+        width = len(window.parts)
+        found: dict[int, Ranking] = {}
+        for row, number in enumerate(slices):
+            pieces = data[row * width : (row + 1) * width]
+            kept = [piece for piece in pieces if piece is not None]
+            if len(kept) == width:
+                found[number] = Ranking.of(b"".join(kept))
+        return found
 
     def _since(self, model: str, extent: Extent, length_s: int) -> Question:
         if length_s == 0:

@@ -16,7 +16,7 @@ from sklearn.calibration import calibration_curve
 
 from monitor.core.counters import SliceCounts, merge
 from monitor.core.metrics import METRICS, Metric
-from tests.support.fold import Rows, fold, logit_normal_rows
+from tests.support.fold import Rows, fold, logit_normal_rows, ranked
 
 
 def _ece(rows: Rows) -> float:
@@ -161,13 +161,24 @@ def test_the_hard_bounds_hold_for_few_rows_and_ties(
     labels = np.random.default_rng(seed).integers(0, 2, len(scores)).astype(np.float64)
     labels[:2] = 0, 1
     rows = Rows.of(np.round(scores, decimals), np.round(scores), labels)
-    counts = fold(rows)
+    for counts in (fold(rows), ranked(rows)):
+        for metric in METRICS:
+            if metric.name in TOLERANCE:
+                estimate = metric(counts)
+                assert estimate.value is not None
+                assert estimate.error_bound is not None
+                assert abs(estimate.value - ORACLES[metric.name](rows)) <= estimate.error_bound + 1e-12
+
+
+@pytest.mark.parametrize("decimals", [1, 2, 12])
+@pytest.mark.parametrize("case", [(30, 0.3, 1.5), (300, 0.05, 1.5), (5_000, 0.3, 1.2)])
+def test_rows_kept_one_by_one_lose_next_to_nothing(case: tuple[int, float, float], decimals: int) -> None:
+    rows = logit_normal_rows(np.random.default_rng(13), *case)
+    rows = Rows.of(np.round(rows.scores, decimals), rows.decisions, rows.labels)
     for metric in METRICS:
         if metric.name in TOLERANCE:
-            estimate = metric(counts)
-            assert estimate.value is not None
-            assert estimate.error_bound is not None
-            assert abs(estimate.value - ORACLES[metric.name](rows)) <= estimate.error_bound + 1e-12
+            estimate = metric(ranked(rows))
+            assert estimate.value == pytest.approx(ORACLES[metric.name](rows), abs=1e-4)
 
 
 def test_scores_squeezed_into_few_bins_are_told_by_the_bound() -> None:

@@ -5,7 +5,7 @@ Written apart from the product's own aggregation, so that each can be checked ag
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,11 @@ from monitor.core.counters import (
     CALIBRATION_BINS,
     CALIBRATION_PARTS,
     LOG_LOSS_EPS,
+    RANKING_CODES,
+    RANKING_POSITIVE,
+    RANKING_ROW,
     SCORE_PARTS,
+    Ranking,
     Scalar,
     SliceCounts,
     fixed,
@@ -87,6 +91,20 @@ def fold(rows: Rows) -> SliceCounts:
     np.add.at(counts.calibration, first + 1, (y == 1).astype(np.int64))
     np.add.at(counts.calibration, first + 2, fixed(p))
     return counts
+
+
+def ranking_bytes(rows: Rows) -> bytes:
+    """The labelled scores of `rows` as a store keeps them one by one."""
+    rated = ~np.isnan(rows.scores) & ~np.isnan(rows.labels)
+    records = np.zeros(int(rated.sum()), RANKING_ROW)
+    records["code"] = score_bin(rows.scores[rated], RANKING_CODES)
+    records["flags"] = np.where(rows.labels[rated] == 1, RANKING_POSITIVE, 0)
+    return records.tobytes()
+
+
+def ranked(rows: Rows) -> SliceCounts:
+    """As `fold`, of a slice whose labelled scores are kept one by one."""
+    return replace(fold(rows), ranking=Ranking.of(ranking_bytes(rows)))
 
 
 def logit_normal_rows(

@@ -16,6 +16,8 @@ from monitor.core.counters import (
     CODES,
     DEFAULT_TIERS,
     JOIN,
+    RANKING,
+    RANKING_ROW,
     SCALARS,
     SCORES,
     VIOLATIONS,
@@ -33,7 +35,7 @@ from monitor.core.slices.spec import slice_key
 from monitor.core.times import format_instant
 from monitor.edges.reader import MetricsReader
 from monitor.ports import CounterReader
-from tests.support.fold import Rows, fold, logit_normal_rows
+from tests.support.fold import Rows, fold, logit_normal_rows, ranked, ranking_bytes
 
 HOUR: Final = 3_600
 DAY: Final = 86_400
@@ -42,10 +44,15 @@ SEX: Final = {"Female": 1, "Male": 2}
 
 
 class Shelf:
-    """A `CounterReader` over a dictionary; what is older than its retention is gone."""
+    """A `CounterReader` over a dictionary; what is older than its retention is gone.
 
-    def __init__(self, now_s: int) -> None:
+    `rows_max` is the bound past which a ranking is closed.
+    """
+
+    def __init__(self, now_s: int, rows_max: int) -> None:
         self.now_s = now_s
+        self.rows_max = rows_max
+        self.rankings: dict[tuple[str, str, int, int], bytes] = {}
         self.cells: dict[tuple[str, str, int, int], Counts] = {}
         self.spans: dict[str, list[int]] = {}
         self.names: dict[str, dict[str, int]] = {
@@ -73,6 +80,10 @@ class Shelf:
             self.add(SCALARS, at_s, number, counts.scalars)
             self.add(SCORES, at_s, number, counts.scores)
             self.add(CALIBRATION, at_s, number, counts.calibration)
+            for tier in DEFAULT_TIERS:
+                if RANKING.kept_s(tier):
+                    key = ("ranking", tier.name, at_s // tier.bucket_s * tier.bucket_s, number)
+                    self.rankings[key] = self.rankings.get(key, b"") + ranking_bytes(rows)
 
     def forget(self, kind: Kind, tier: str, before_s: int) -> None:
         """What expired since; the span of buckets is not told."""
@@ -82,6 +93,13 @@ class Shelf:
     def read(self, keys: Sequence[CellKey]) -> list[Counts | None]:
         assert all(key.model == "income" for key in keys)
         return [self.cells.get((key.kind.name, key.tier.name, key.bucket_s, key.slice_id)) for key in keys]
+
+    def read_rows(self, keys: Sequence[CellKey]) -> list[bytes | None]:
+        assert all(key.model == "income" for key in keys)
+        found = [
+            self.rankings.get((key.kind.name, key.tier.name, key.bucket_s, key.slice_id), b"") for key in keys
+        ]
+        return [data if len(data) <= self.rows_max * RANKING_ROW.itemsize else None for data in found]
 
     def registry(self, model: str, family: str) -> dict[str, int]:
         return self.names[family]
@@ -95,10 +113,11 @@ class Shelf:
 
 
 class Traffic:
-    """Two hours until `NOON + 34 min 56 s`: a batch of rows every 25 s, women and men in turn."""
+    """From two hours before noon to 12:34:56: a batch of rows every 25 s, women and men in turn."""
 
-    def __init__(self, now_s: int = NOON + 34 * 60 + 56, begin_s: int = NOON - 2 * HOUR) -> None:
-        self.shelf = Shelf(now_s)
+    def __init__(self, rows_max: int = 0) -> None:
+        now_s, begin_s = NOON + 34 * 60 + 56, NOON - 2 * HOUR
+        self.shelf = Shelf(now_s, rows_max)
         self.batches: list[tuple[int, int, Rows]] = []
         rng = np.random.default_rng(5)
         for i, at_s in enumerate(range(begin_s, now_s, 25)):
@@ -144,6 +163,32 @@ def test_every_metric_of_every_slice_is_that_of_its_rows(traffic: Traffic, from_
         assert dict(report.metrics) == {metric.name: metric(expected) for metric in METRICS}
         assert report.window.exact
         assert report.wider is None
+
+
+def test_slices_with_few_rows_are_ranked_by_them() -> None:
+    small = Traffic(rows_max=700)  # half an hour is 1,440 rows: 720 of each, or more
+    for begin_s, exactly in ((NOON + 600, ranked), (NOON - HOUR, fold)):
+        reports = small.reader.slices("income", from_=begin_s, to=begin_s + 1_200 + 2_400 * (exactly is fold))
+        for number, report in enumerate(reports):
+            chunks = [*small.rows(report.window.from_s, report.window.to_s, number)]
+            rows = Rows(
+                np.concatenate([chunk.scores for chunk in chunks]),
+                np.concatenate([chunk.decisions for chunk in chunks]),
+                np.concatenate([chunk.labels for chunk in chunks]),
+            )
+            expected = exactly(rows)
+            assert dict(report.metrics) == {metric.name: metric(expected) for metric in METRICS}
+
+
+def test_rankings_that_miss_rows_are_not_read() -> None:
+    small = Traffic(rows_max=10_000)
+    small.shelf.rankings = {
+        key: data[:-3] if key[1:3] == ("1m", NOON + 60) else data
+        for key, data in small.shelf.rankings.items()
+    }
+    auc = {metric.name: metric for metric in METRICS}["roc_auc"]
+    (report, *_) = small.reader.slices("income", from_=NOON + 60, to=NOON + 300, metrics=["roc_auc"])
+    assert report["roc_auc"] == auc(merge(fold(rows) for rows in small.rows(NOON + 60, NOON + 300)))
 
 
 def test_counts_are_those_of_the_rows(traffic: Traffic) -> None:

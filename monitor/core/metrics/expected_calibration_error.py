@@ -24,7 +24,8 @@ from monitor.core.metrics.intervals import normal_quantile
 class ExpectedCalibrationError:
     """How far scores are from observed frequencies, averaged over 20 equal-width bins of the score.
 
-    With n[b] labelled rows in bin b, y[b] their share of positives and s[b] their mean score:
+    With n[b] labelled rows in bin b, [b/20, (b+1)/20), the last one closed, y[b] their share of positives and
+    s[b] their mean score:
 
     `ece = Σ_b n[b] |y[b] - s[b]| / Σ_b n[b]`, in [0, 1].
 

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import digamma
 
 from monitor.core.counters import SCORES, Kind, SliceCounts
+from monitor.core.metrics.curves import LabelledScores, Reals
 from monitor.core.metrics.estimate import Estimate, no_curve, unlabelled
 from monitor.core.metrics.intervals import logit_normal, wilson
-
-Reals = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -25,8 +23,10 @@ class PrAuc:
 
     `pr_auc = Σ_b Σ_{i=1..P[b]} (tp + i) / (tp + i + fp + N[b] (i - 1/2) / P[b]) / P`, in (0, 1],
 
-    the inner sum in closed form by digamma functions. A model that guesses scores the label rate, so compare
-    only windows of similar `LabelRate`; prefer `RocAuc` otherwise.
+    the inner sum in closed form by digamma functions. Where a small slice keeps its rows one by one, rows
+    of one score are tied, as in scikit-learn: `Σ P[b] (tp + P[b]) / (tp + P[b] + fp + N[b]) / P`. A model
+    that guesses scores the label rate, so compare only windows of similar `LabelRate`; prefer `RocAuc`
+    otherwise.
 
     `error_bound` is hard: the average precision of the raw scores lies between that with the negatives of
     every bin first, and that with its positives first and tied.
@@ -50,11 +50,10 @@ class PrAuc:
 
     def __call__(self, counts: SliceCounts, level: float = 0.95) -> Estimate:
         """See `Metric`."""
-        if counts.curve is None:
+        scores = LabelledScores.of(counts)
+        if scores is None:
             return no_curve(counts)
-        positive, negative = counts.curve.positive, counts.curve.negative
-        used = np.flatnonzero(positive + negative)[::-1]
-        p, n = positive[used].astype(np.float64), negative[used].astype(np.float64)
+        p, n = scores.positive[::-1], scores.negative[::-1]
         positives, negatives = float(p.sum()), float(n.sum())
         if positives + negatives == 0:
             return unlabelled(counts, "no labelled scores")
@@ -67,7 +66,11 @@ class PrAuc:
         inside, above, false = p[hit], tp[hit], fp[hit]
         mixed = n[hit]
         step = 1 + mixed / inside
-        value = _precision_sum(inside, above, above + false - mixed / (2 * inside), step) / positives
+        if scores.ranked:
+            precision = (above + inside) / (above + inside + false + mixed)
+            value = float(inside @ precision) / positives
+        else:
+            value = _precision_sum(inside, above, above + false - mixed / (2 * inside), step) / positives
         worst = _precision_sum(inside, above, above + false + mixed, np.ones_like(step)) / positives
         best = float(inside @ ((above + inside) / (above + inside + false))) / positives
         value = min(max(value, worst), best)

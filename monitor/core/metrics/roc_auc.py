@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from monitor.core.counters import SCORES, Kind, SliceCounts
+from monitor.core.metrics.curves import LabelledScores
 from monitor.core.metrics.estimate import Estimate, no_curve, unlabelled
 from monitor.core.metrics.intervals import logit_normal, score_area
 
@@ -16,8 +17,8 @@ from monitor.core.metrics.intervals import logit_normal, score_area
 class RocAuc:
     """The chance that a random positive scores above a random negative; 0.5 is guessing.
 
-    With P[b], N[b] the labelled positives and negatives in score bin b (512 bins uniform in logit), P, N
-    their sums, and ties counting half:
+    With P[b], N[b] the labelled positives and negatives in score bin b (512 uniform in logit; 65,536 where a
+    small slice keeps its rows one by one), P, N their sums, and ties counting half:
 
     `roc_auc = Σ_b P[b] (Σ_{c<b} N[c] + N[b] / 2) / (P N)`, in [0, 1].
 
@@ -46,11 +47,10 @@ class RocAuc:
 
     def __call__(self, counts: SliceCounts, level: float = 0.95) -> Estimate:
         """See `Metric`."""
-        if counts.curve is None:
+        scores = LabelledScores.of(counts)
+        if scores is None:
             return no_curve(counts)
-        positive, negative = counts.curve.positive, counts.curve.negative
-        used = np.flatnonzero(positive + negative)
-        p, n = positive[used].astype(np.float64), negative[used].astype(np.float64)
+        p, n = scores.positive, scores.negative
         positives, negatives = float(p.sum()), float(n.sum())
         if positives + negatives == 0:
             return unlabelled(counts, "no labelled scores")
