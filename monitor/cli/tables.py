@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 COLUMNS: Final = ("coverage", "accuracy", "f1", "recall", "false_positive_rate", "roc_auc", "log_loss")
 """Metrics of the table of slices, where none are named."""
 
-_HEADINGS: Final = {"false_positive_rate": "FPR", "roc_auc": "AUC"}
+_HEADINGS: Final = {"false_positive_rate": "FPR", "roc_auc": "AUC", "log_loss": "log\nloss"}
 _DASH: Final = "—"
 
 Report = Mapping[str, Any]
