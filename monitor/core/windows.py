@@ -13,9 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from monitor.core.counters import Kind, Tier
 from monitor.core.times import format_instant
+
+_AHEAD_S: Final = 60
+"""The newest bucket is open, and producers' clocks differ: traffic may end this far after the clock."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Extent:
 
     def fresh(self, keep_s: int) -> bool:
         """Whether the newest traffic may have been counted live: its retention of `keep_s` is not over."""
-        return 0 <= self.now_s - self.end_s < keep_s
+        return -_AHEAD_S < self.now_s - self.end_s < keep_s
 
     def kept_from_s(self, kind: Kind, tier: Tier) -> int:
         """First second from which buckets of `kind` are whole in `tier`, at most `end_s`.

@@ -144,6 +144,8 @@ def test_retention_is_counted_from_the_clock_while_keys_may_have_expired_since()
     ten, minute, *_ = DEFAULT_TIERS
     stopped = Extent(NOON - DAY, NOON, NOON + 1_800)
     assert stopped.kept_from_s(SCALARS, ten) == NOON - 1_800
+    running = Extent(NOON - DAY, NOON, NOON - 5)
+    assert running.kept_from_s(SCALARS, ten) == NOON - HOUR - 10
     replayed = Extent(NOON - DAY, NOON, NOON + 100 * DAY)
     assert replayed.kept_from_s(SCALARS, ten) == NOON - HOUR
     assert replayed.kept_from_s(SCALARS, minute) == NOON - DAY
