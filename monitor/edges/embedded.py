@@ -89,7 +89,11 @@ class _Service(ABC):
             self._scratch = tempfile.TemporaryDirectory(prefix=f"monitor-{self.name}-")
             scratch = Path(self._scratch.name)
             output = scratch / "output.log"
-            command = self._command(self.port, scratch)
+            try:
+                command = self._command(self.port, scratch)
+            except ServiceError:
+                self.stop()
+                raise
             with output.open("wb") as log:
                 # A session of its own: Ctrl-C in a terminal reaches us, and we end it in order.
                 self._process = subprocess.Popen(  # noqa: S603 - a bundled binary, no shell

@@ -73,8 +73,7 @@ class KafkaPublisher:
         if self._producer is None:
             producer = AIOKafkaProducer(
                 **self._connection.client_options(),
-                acks="all",
-                enable_idempotence=True,
+                acks="all",  # not idempotent: an outbox repeats itself anyway, and not every broker can
                 linger_ms=_LINGER_MS,
                 max_request_size=_MAX_REQUEST_BYTES,
                 request_timeout_ms=int(self._timeout_s * 1000),

@@ -6,6 +6,7 @@ depend on the consumer it watches.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from monitor.edges.kafka.chunks import Bounds, RawRecord
 from monitor.edges.kafka.connection import KafkaConnection
 from monitor.ports import Partition
 
+_KNOCK_TIMEOUT_S: Final = 5.0
 _CONNECT_TIMEOUT_MS: Final = 10_000
 _REQUEST_TIMEOUT_MS: Final = 15_000
 _EMPTY_POLL_MS: Final = 500
@@ -44,6 +46,20 @@ class TopicSpec:
     replication: int = -1
 
 
+def _knock(connection: KafkaConnection, doing: str) -> None:
+    """Refuse at once when no broker listens: the client would try for long, and leave its sockets open."""
+    problems = []
+    for server in connection.servers:
+        host, _, port = server.rpartition(":") if ":" in server else (server, "", "9092")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), _KNOCK_TIMEOUT_S).close()
+        except (OSError, ValueError) as error:
+            problems.append(f"{server} ({error})")
+        else:
+            return
+    raise KafkaError(f"{doing} failed: no Kafka broker answers at {', '.join(problems)}")
+
+
 @contextmanager
 def _failing_as(doing: str, connection: KafkaConnection) -> Iterator[None]:
     """Turn the client's errors into ours, with what was tried and where."""
@@ -55,6 +71,7 @@ def _failing_as(doing: str, connection: KafkaConnection) -> Iterator[None]:
 
 @contextmanager
 def _admin(connection: KafkaConnection, doing: str) -> Iterator[Any]:
+    _knock(connection, doing)
     with _failing_as(doing, connection):
         client = KafkaAdminClient(
             **connection.client_options(),
@@ -69,6 +86,7 @@ def _admin(connection: KafkaConnection, doing: str) -> Iterator[Any]:
 
 @contextmanager
 def _reader(connection: KafkaConnection, doing: str, isolation: str) -> Iterator[Any]:
+    _knock(connection, doing)
     with _failing_as(doing, connection):
         consumer = KafkaConsumer(
             **connection.client_options(),
@@ -238,6 +256,7 @@ class TopicProducer:
         self.failed = 0
         self.last_error: Exception | None = None
         self._connection = connection
+        _knock(connection, "opening a producer")
         with _failing_as("opening a producer", connection):
             self._producer = KafkaProducer(
                 **connection.client_options(),
