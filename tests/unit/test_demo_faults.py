@@ -42,7 +42,7 @@ PAIRS = [("women", "men"), ("Android", "iPhone"), ("new users", "other users"), 
 PAIRS += [("under 40", "40 and over"), ("65 and over", "under 40")]
 HIT = {
     "android_worse": ("Android", {"error_rate": 0.20}),
-    "new_users_underserved": ("new users", {"error_rate": 0.25}),
+    "new_users_underserved": ("new users", {"error_rate": 0.28}),
     "women_refused": ("women", {"false_negative_rate": 0.45, "false_positive_rate": 0.06}),
 }
 KEPT = {"women_refused": {"false_positive_rate"}}
@@ -74,6 +74,7 @@ def served(name: str | None) -> tuple[list[Row], NDArray[np.float64]]:
     return rows, answer(rows, faults, model().score, np.random.default_rng(31))
 
 
+@cache
 def rates(name: str | None, who: str) -> dict[str, float]:
     rows, scores = served(name)
     mine = np.array([SLICES[who](row) for row in rows])
