@@ -76,6 +76,8 @@ class _Unread(defaultdict[TP, int | None]):
 class ChunkThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust is untyped
     """Owns the aiokafka consumer; every method with an underscore runs in its thread."""
 
+    logger = stock.logger  # Faust's own messages stay under Faust's name
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self._cursors: dict[TP, _Cursor] = {}
@@ -191,6 +193,7 @@ class ChunkThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust i
 class Consumer(stock.Consumer):  # type: ignore[misc] # Faust is untyped
     """Faust's consumer, delivering chunks and placed by the flow."""
 
+    logger = stock.logger
     _thread: ChunkThread
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

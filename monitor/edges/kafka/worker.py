@@ -35,6 +35,8 @@ class ChunkApp(faust.App):  # type: ignore[misc] # Faust is untyped
         flow: positions of this process.
     """
 
+    logger = logging.getLogger("faust.app")  # Faust's own messages stay under Faust's name
+
     def __init__(self, config: KafkaWorkerConfig, flow: Flow) -> None:
         self.chunk_config = config
         self.flow = flow
