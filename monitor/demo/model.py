@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped] # ships no types
 
 from monitor.demo.population import FINANCIAL, Row, draw
 
 TRAINING_ROWS = 20_000
+
+_THREADS = ThreadpoolController()
 
 
 class CreditModel:
@@ -30,13 +33,16 @@ class CreditModel:
         self._trees = HistGradientBoostingClassifier(
             max_iter=150, learning_rate=0.12, max_leaf_nodes=15, min_samples_leaf=40, random_state=seed
         )
-        self._trees.fit(encode(people.rows), people.repays)
+        # One thread: on a busy machine those of OpenMP spend minutes waiting for each other.
+        with _THREADS.limit(limits=1):
+            self._trees.fit(encode(people.rows), people.repays)
 
     def score(self, rows: Sequence[Row]) -> NDArray[np.float64]:
         """Probability of repayment of each row, float64[n] in [0, 1]."""
         if not rows:
             return np.zeros(0)
-        answer: NDArray[np.float64] = self._trees.predict_proba(encode(rows))[:, 1]
+        with _THREADS.limit(limits=1):
+            answer: NDArray[np.float64] = self._trees.predict_proba(encode(rows))[:, 1]
         return answer
 
 
