@@ -44,6 +44,7 @@ class _Service(ABC):
     """
 
     name: str
+    _answer: bytes  # first byte of what a ready server answers to the greeting
     _stop_timeout_s = 5.0
 
     def __init__(self, port: int = 0) -> None:
@@ -126,7 +127,7 @@ class _Service(ABC):
             ):
                 connection.settimeout(2.0)
                 connection.sendall(self._greeting())
-                if connection.recv(1):
+                if connection.recv(1) == self._answer:
                     return None
             time.sleep(0.02)
         return f"no answer on port {self.port} within {_READY_TIMEOUT_S:.0f} s"
@@ -162,6 +163,7 @@ class EmbeddedKafka(_Service):
     """
 
     name = "kafka"
+    _answer = b"\x00"  # of the length of the response
     _stop_timeout_s = 1.0  # it waits for its clients to leave, and has nothing to save
 
     def _command(self, port: int, scratch: Path) -> Sequence[str]:  # noqa: ARG002 - keeps nothing on disk
@@ -208,6 +210,7 @@ class EmbeddedRedis(_Service):
     """
 
     name = "redis"
+    _answer = b"+"  # PONG; an error while it still loads its file begins with "-"
 
     def __init__(self, port: int = 0, data_dir: Path | None = None) -> None:
         super().__init__(port)

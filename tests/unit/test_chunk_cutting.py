@@ -11,7 +11,7 @@ import pytest
 from faust.types import TP
 
 from monitor.edges.kafka.chunks import Chunk
-from monitor.edges.kafka.transport import ChunkThread, _Cursor, _Seek
+from monitor.edges.kafka.thread import ChunkThread, Cursor, Seek
 
 PLACE = TP("predictions", 0)
 
@@ -65,11 +65,11 @@ class Thread(ChunkThread):
         return {PLACE: records} if records else {}
 
     def fetch_now(self, epoch: int, position: int) -> Chunk | None:
-        due = {PLACE: _Cursor(epoch, position)}
+        due = {PLACE: Cursor(epoch, position)}
         return asyncio.run(self._fetch(due, 0.0)).get(PLACE)
 
     def place_now(self, epoch: int, start: int, offset: int | None = None) -> None:
-        asyncio.run(self._place({PLACE: _Seek(epoch, start, start if offset is None else offset)}))
+        asyncio.run(self._place({PLACE: Seek(epoch, start, start if offset is None else offset)}))
 
 
 @pytest.fixture

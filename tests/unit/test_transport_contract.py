@@ -16,7 +16,7 @@ from aiokafka.consumer import fetcher, subscription_state
 from faust.transport import base, consumer, drivers
 from faust.transport.drivers import aiokafka as stock
 
-from monitor.edges.kafka import transport
+from monitor.edges.kafka import thread, transport
 from monitor.edges.kafka.worker import ChunkApp
 
 SIGNATURES = {
@@ -64,7 +64,7 @@ def test_an_overridden_method_is_as_it_was(method: object) -> None:
 def test_what_is_overridden_exists() -> None:
     for ours, theirs in (
         (transport.Consumer, stock.Consumer),
-        (transport.ChunkThread, stock.AIOKafkaConsumerThread),
+        (thread.ChunkThread, stock.AIOKafkaConsumerThread),
         (transport.Transport, stock.Transport),
     ):
         own = {name for name in vars(ours) if not name.startswith("__")}

@@ -5,7 +5,7 @@ every record; here a fetched piece of a partition is one event, and an ordinary 
 
 Positions do not come from Kafka's committed offsets: a partition is read only once `Flow.positions` said
 from where. Each such seek begins a new *epoch* of the partition. Two sides keep the position: the consumer
-thread (`_Cursor`, moved by what was drained) and the event loop (`_due`, moved by what arrived). They differ
+thread (`Cursor`, moved by what was drained) and the event loop (`_due`, moved by what arrived). They differ
 when a fetch was abandoned on its way, by a rebalance for example; the next fetch then goes back.
 """
 
@@ -15,12 +15,11 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import aiokafka
-from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import KafkaError as ClientError
-from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import OffsetOutOfRangeError
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP, ConsumerMessage
 
@@ -28,31 +27,13 @@ from monitor.core.errors import PositionRefused, StoreUnavailable
 from monitor.edges.kafka.chunks import Bounds, Chunk
 from monitor.edges.kafka.flow import Flow
 from monitor.edges.kafka.options import KafkaWorkerConfig
+from monitor.edges.kafka.thread import FETCH_WAIT_MS, UNPLACED_PAUSE_S, ChunkThread, Cursor, Seek
 from monitor.ports import Partition
 
 log = logging.getLogger(__name__)
 
-_FETCH_WAIT_MS: Final = 250  # a broker holds one fetch for all its partitions: a seek waits as long
-_METADATA_AGE_MS: Final = 30_000  # new partitions are found within
-_POLL_INTERVAL_MS: Final = 24 * 3_600_000  # an outage of the store is waited out inside the group
-_UNPLACED_PAUSE_S: Final = 0.05
 _RETRY_PAUSE_S: Final = 1.0
 _END_READS: Final = 2
-
-
-class _Cursor(NamedTuple):
-    """An epoch of a partition and the position within it."""
-
-    epoch: int
-    position: int
-
-
-class _Seek(NamedTuple):
-    """Where chunks of a new epoch begin, and where reading does: later, if records in between are gone."""
-
-    epoch: int
-    start: int
-    offset: int
 
 
 def _partition(tp: Any) -> Partition:
@@ -73,123 +54,6 @@ class _Unread(defaultdict[TP, int | None]):
         return None
 
 
-class ChunkThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust is untyped
-    """Owns the aiokafka consumer; every method with an underscore runs in its thread."""
-
-    logger = stock.logger  # Faust's own messages stay under Faust's name
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._cursors: dict[TP, _Cursor] = {}
-
-    def on_crash(self, msg: str, *fmt: Any, **_kwargs: Any) -> None:
-        """Log where Faust would print."""
-        log.error(msg.format(*fmt))
-
-    def _create_worker_consumer(self, transport: Any) -> Any:  # noqa: ARG002 - Faust's signature
-        config: KafkaWorkerConfig = self.app.chunk_config
-        return aiokafka.AIOKafkaConsumer(
-            **config.connection.client_options(),
-            client_id=config.group_id,
-            group_id=config.group_id,
-            group_instance_id=config.instance_id,
-            partition_assignment_strategy=[RoundRobinPartitionAssignor],
-            enable_auto_commit=False,
-            auto_offset_reset="none",  # a position out of range is judged here, never moved in silence
-            isolation_level=config.isolation_level,
-            max_poll_records=config.poll_records_max,
-            max_poll_interval_ms=_POLL_INTERVAL_MS,
-            max_partition_fetch_bytes=config.fetch_bytes_max,
-            fetch_max_wait_ms=_FETCH_WAIT_MS,
-            request_timeout_ms=int(config.request_timeout_s * 1000),
-            session_timeout_ms=int(config.session_timeout_s * 1000),
-            heartbeat_interval_ms=int(config.session_timeout_s * 1000 / 6),
-            rebalance_timeout_ms=int(config.rebalance_timeout_s * 1000),
-            metadata_max_age_ms=_METADATA_AGE_MS,
-        )
-
-    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Forget cursors before anything else hears of it."""
-        for tp in revoked:
-            self._cursors.pop(tp, None)
-        await super().on_partitions_revoked(revoked)
-
-    async def place(self, seeks: Mapping[TP, _Seek]) -> None:
-        """Seek partitions; an older epoch never overrides a newer one."""
-        await self.call_thread(self._place, seeks)
-
-    async def _place(self, seeks: Mapping[TP, _Seek]) -> None:
-        consumer = self._ensure_consumer()
-        assigned = self.assignment()
-        for tp, seek in seeks.items():
-            cursor = self._cursors.get(tp)
-            newer = cursor is not None and cursor.epoch > seek.epoch
-            if newer or tp not in assigned:
-                continue
-            consumer.seek(tp, seek.offset)
-            self._cursors[tp] = _Cursor(seek.epoch, seek.start)
-
-    async def fetch(self, due: Mapping[TP, _Cursor], timeout_s: float) -> dict[TP, Chunk]:
-        """One chunk each of the partitions that have records, all from one look at the fetch buffers.
-
-        Args:
-            due: where the event loop expects each partition to go on.
-            timeout_s: how long to wait for any.
-        """
-        chunks: dict[TP, Chunk] = await self.call_thread(self._fetch, due, timeout_s)
-        return chunks
-
-    async def _fetch(self, due: Mapping[TP, _Cursor], timeout_s: float) -> dict[TP, Chunk]:
-        consumer = self._ensure_consumer()
-        ready = set()
-        for tp, expected in due.items():
-            cursor = self._cursors.get(tp)
-            if cursor is None or cursor.epoch != expected.epoch:
-                continue  # a seek is on its way
-            if cursor.position != expected.position:
-                await self._place({tp: _Seek(expected.epoch, expected.position, expected.position)})
-            ready.add(tp)
-        if not ready:
-            await asyncio.sleep(_UNPLACED_PAUSE_S)
-            return {}
-        records_max = self.app.chunk_config.poll_records_max
-        try:
-            fetched = await self._fetch_records(consumer, ready, timeout=timeout_s, max_records=records_max)
-        except NoOffsetForPartitionError:
-            return {}  # a rebalance came in between: the partition is ours, but not placed yet
-        # From the drain inside to here nothing else runs in this thread: positions and records agree.
-        return {tp: chunk for tp in ready if (chunk := self._cut(consumer, tp, fetched.get(tp, ())))}
-
-    def _cut(self, consumer: Any, tp: TP, records: Iterable[Any]) -> Chunk | None:
-        """The chunk from the cursor to the consumer's position; None where that did not move."""
-        cursor = self._cursors.get(tp)
-        subscription = consumer._subscription.subscription  # noqa: SLF001 - aiokafka tells positions to nobody else
-        assignment = subscription.assignment if subscription is not None else None
-        state = assignment.state_value(tp) if assignment is not None else None
-        if cursor is None or state is None or not state.has_valid_position:
-            return None
-        end = state.lso if self.app.chunk_config.isolation_level == "read_committed" else state.highwater
-        if end is not None and end >= 0:
-            self.parent_loop.call_soon_threadsafe(self.app.flow.see_end, _partition(tp), end)
-        if state.position <= cursor.position:
-            return None
-        self._cursors[tp] = _Cursor(cursor.epoch, state.position)
-        return Chunk(tp.topic, tp.partition, cursor.epoch, cursor.position, state.position, list(records))
-
-    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        """Commit as a hint: a failure is worth a line, not a worker (Faust would crash)."""
-        assigned = self.assignment()
-        hints = {stock.ensure_aiokafka_TP(tp): offset for tp, offset in offsets.items() if tp in assigned}
-        if not hints:
-            return False
-        try:
-            await self._ensure_consumer().commit(hints)
-        except ClientError as error:
-            log.info("offsets were not committed", extra={"reason": repr(error)})
-            return False
-        return True
-
-
 class Consumer(stock.Consumer):  # type: ignore[misc] # Faust is untyped
     """Faust's consumer, delivering chunks and placed by the flow."""
 
@@ -199,7 +63,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc] # Faust is untyped
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._read_offset = _Unread()
-        self._due: dict[TP, _Cursor] = {}
+        self._due: dict[TP, Cursor] = {}
         self._placing: asyncio.Future[None] | None = None
         self._flow: Flow = self.app.flow
         self._flow.bind(self)
@@ -225,7 +89,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc] # Faust is untyped
     ) -> dict[TP, list[Chunk]]:
         due = {tp: self._due[tp] for tp in (active_partitions or ()) if tp in self._due}
         if not due:
-            await asyncio.sleep(_UNPLACED_PAUSE_S)
+            await asyncio.sleep(UNPLACED_PAUSE_S)
             return {}
         try:
             fetched = await self._thread.fetch(due, timeout)
@@ -238,9 +102,9 @@ class Consumer(stock.Consumer):  # type: ignore[misc] # Faust is untyped
 
     def _arrived(self, tp: TP, chunk: Chunk) -> bool:
         """True for the chunk that is due; one after a gap is not, and will be fetched again."""
-        if self._due.get(tp) != _Cursor(chunk.seek_epoch, chunk.start):
+        if self._due.get(tp) != Cursor(chunk.seek_epoch, chunk.start):
             return False
-        self._due[tp] = _Cursor(chunk.seek_epoch, chunk.next)
+        self._due[tp] = Cursor(chunk.seek_epoch, chunk.next)
         return True
 
     def _to_message(self, tp: TP, record: Chunk) -> Any:
@@ -321,11 +185,11 @@ class Consumer(stock.Consumer):  # type: ignore[misc] # Faust is untyped
 
     async def _seek_all(self, epochs: Mapping[TP, int], offsets: Mapping[TP, tuple[int, int]]) -> None:
         """Seek to (start, offset to read from), unless a later seek came in between."""
-        await self._thread.place({tp: _Seek(epochs[tp], *offsets[tp]) for tp in offsets})
+        await self._thread.place({tp: Seek(epochs[tp], *offsets[tp]) for tp in offsets})
         for tp, (start, _) in offsets.items():
             partition = _partition(tp)
             if self._flow.is_epoch(partition, epochs[tp]):
-                self._due[tp] = _Cursor(epochs[tp], start)
+                self._due[tp] = Cursor(epochs[tp], start)
                 self._flow.placed(partition, start)
                 self._committed_offset[tp] = None
 
@@ -417,7 +281,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc] # Faust is untyped
             reader.assign([topic_partition])
             reader.seek(topic_partition, reported)
             end = reported
-            while end < fence and await reader.getmany(topic_partition, timeout_ms=2 * _FETCH_WAIT_MS):
+            while end < fence and await reader.getmany(topic_partition, timeout_ms=2 * FETCH_WAIT_MS):
                 end = await reader.position(topic_partition)
             return end
         finally:
