@@ -103,7 +103,7 @@ def test_the_whole_leaves_a_quarter_of_a_minute_of_two_to_start() -> None:
 def test_faults_of_both_kinds_never_overlap() -> None:
     assert max(fault.ended_s for fault in INPUT) <= min(fault.began_s for fault in BIAS)
     for earlier, later in zip(BIAS, BIAS[1:], strict=False):
-        assert later.began_s - earlier.began_s >= 20  # p95 of evidence and maturity is 8 + 7
+        assert later.began_s - earlier.began_s >= 20
 
 
 @given(st.floats(0.05, 20))
