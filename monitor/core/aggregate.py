@@ -23,7 +23,7 @@ from monitor.core.counters import (
     JOIN,
     LOG_LOSS_EPS,
     RANKING,
-    RANKING_CODES,
+    RANKING_BINS,
     RANKING_POSITIVE,
     RANKING_RETRACTED,
     RANKING_ROW,
@@ -242,9 +242,9 @@ def fold_ranking(
     rated = np.flatnonzero(~np.isnan(scores))
     if len(rated) == 0:
         return []
-    rows = np.empty(len(scores), RANKING_ROW)
-    rows["code"][rated] = score_bin(scores[rated], RANKING_CODES)
-    rows["flags"] = (labels > 0.5) * RANKING_POSITIVE + target.retracted * RANKING_RETRACTED
+    flags = (labels[rated] > 0.5) * RANKING_POSITIVE + target.retracted * RANKING_RETRACTED
+    rows = np.zeros(len(scores), RANKING_ROW)
+    rows[rated] = score_bin(scores[rated], RANKING_BINS) << 2 | flags
     at, columns = np.nonzero(wide.members[rated] != OUTSIDE)
     source = rated[at]
     slices = wide.members[source, columns]

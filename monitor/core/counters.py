@@ -154,9 +154,9 @@ CALIBRATION: Final = Kind("calibration", CALIBRATION_BINS * CALIBRATION_PARTS, T
 RANKING: Final = Kind("ranking", 0, True, {"1m": 2 * 3_600, "1h": 86_400, "1d": 30 * 86_400})
 """Not cells but rows: the labelled scores of a slice one by one, while they are few (`ranking_rows_max`)."""
 
-RANKING_CODES: Final = 65_536
-RANKING_ROW: Final = np.dtype([("code", "<u2"), ("flags", "u1")])
-"""One labelled score: its bin of 65,536 uniform in logit(p) over ±16, and the bits below."""
+RANKING_ROW: Final = np.dtype("<u4")
+"""One labelled score: its bin of 2**30 uniform in logit(p) over ±16, above the two bits below."""
+RANKING_BINS: Final = 1 << 30
 RANKING_POSITIVE: Final = 1
 RANKING_RETRACTED: Final = 2
 
@@ -232,9 +232,9 @@ class Ranking:
     def of(cls, data: bytes) -> Ranking:
         """Net counts of `RANKING_ROW` records; a retraction cancels the row it took back."""
         rows = np.frombuffer(data, RANKING_ROW)
-        codes, place = np.unique(rows["code"].astype(np.int64), return_inverse=True)
-        sign = np.where(rows["flags"] & RANKING_RETRACTED, -1.0, 1.0)
-        yes = (rows["flags"] & RANKING_POSITIVE) > 0
+        codes, place = np.unique((rows >> 2).astype(np.int64), return_inverse=True)
+        sign = np.where(rows & RANKING_RETRACTED, -1.0, 1.0)
+        yes = (rows & RANKING_POSITIVE) > 0
         positive = np.bincount(place[yes], sign[yes], len(codes)).astype(np.int64)
         negative = np.bincount(place[~yes], sign[~yes], len(codes)).astype(np.int64)
         kept = positive + negative > 0

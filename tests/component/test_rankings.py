@@ -54,7 +54,7 @@ def histogram(bucket_s: int) -> Increment:
 
 
 def row(code: int, flags: int) -> bytes:
-    return code.to_bytes(2, "little") + bytes([flags])
+    return (code << 2 | flags).to_bytes(4, "little")
 
 
 async def add(store: Store, at: int, rows: list[Rows], increments: list[Increment]) -> None:
@@ -98,9 +98,9 @@ async def test_a_ranking_is_the_labelled_scores() -> None:
         assert rows is not None
         assert cells is not None
         ranking, parts = Ranking.of(rows), cells.reshape(512, 3)
-        # 128 codes refine one bin of the histogram.
-        assert (np.bincount(ranking.codes // 128, ranking.positive, 512) == parts[:, 1]).all()
-        assert (np.bincount(ranking.codes // 128, ranking.negative, 512) == parts[:, 2]).all()
+        # 2**21 codes refine one bin of the histogram.
+        assert (np.bincount(ranking.codes >> 21, ranking.positive, 512) == parts[:, 1]).all()
+        assert (np.bincount(ranking.codes >> 21, ranking.negative, 512) == parts[:, 2]).all()
 
 
 def test_longer_tiers_hold_more_rows() -> None:

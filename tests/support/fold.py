@@ -14,7 +14,7 @@ from monitor.core.counters import (
     CALIBRATION_BINS,
     CALIBRATION_PARTS,
     LOG_LOSS_EPS,
-    RANKING_CODES,
+    RANKING_BINS,
     RANKING_POSITIVE,
     RANKING_ROW,
     SCORE_PARTS,
@@ -96,9 +96,8 @@ def fold(rows: Rows) -> SliceCounts:
 def ranking_bytes(rows: Rows) -> bytes:
     """The labelled scores of `rows` as a store keeps them one by one."""
     rated = ~np.isnan(rows.scores) & ~np.isnan(rows.labels)
-    records = np.zeros(int(rated.sum()), RANKING_ROW)
-    records["code"] = score_bin(rows.scores[rated], RANKING_CODES)
-    records["flags"] = np.where(rows.labels[rated] == 1, RANKING_POSITIVE, 0)
+    flags = np.where(rows.labels[rated] == 1, RANKING_POSITIVE, 0)
+    records = (score_bin(rows.scores[rated], RANKING_BINS) << 2 | flags).astype(RANKING_ROW)
     return records.tobytes()
 
 

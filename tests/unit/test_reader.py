@@ -183,7 +183,7 @@ def test_slices_with_few_rows_are_ranked_by_them() -> None:
 def test_rankings_that_miss_rows_are_not_read() -> None:
     small = Traffic(rows_max=10_000)
     small.shelf.rankings = {
-        key: data[:-3] if key[1:3] == ("1m", NOON + 60) else data
+        key: data[:-4] if key[1:3] == ("1m", NOON + 60) else data
         for key, data in small.shelf.rankings.items()
     }
     auc = {metric.name: metric for metric in METRICS}["roc_auc"]
