@@ -7,18 +7,25 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Coroutine, Mapping
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final
 
 from monitor.config import ModelSettings, Settings
 from monitor.core.batch import ClassNames, Reading
+from monitor.core.counters import ALL_SLICE, Counts
 from monitor.core.decode import Limits
 from monitor.core.errors import KafkaError, ServiceError, StoreUnavailable
+from monitor.core.evaluation import ModelEvaluation
 from monitor.core.join import ModelIdentity
 from monitor.core.plan import ModelPlan
 from monitor.core.schema.compiled import CompiledSchema
+from monitor.core.schema.violations import RECORD
 from monitor.core.slices.assign import SliceAssigner
+from monitor.core.slices.spec import WhereSlice, features_of
 from monitor.edges.embedded import EmbeddedKafka, EmbeddedRedis
+from monitor.edges.evaluator import Evaluator
+from monitor.edges.files import read_rows
 from monitor.edges.ingest import Ingest, Source
 from monitor.edges.kafka import topics
 from monitor.edges.kafka.chunks import Bounds, Chunk, Kind
@@ -28,9 +35,13 @@ from monitor.edges.kafka.options import KafkaWorkerConfig
 from monitor.edges.kafka.publisher import KafkaPublisher
 from monitor.edges.kafka.worker import create_app, run_worker
 from monitor.edges.memory import SystemClock
+from monitor.edges.prepare import Preparer, until_answered
+from monitor.edges.reader import MetricsReader
 from monitor.edges.redis.payload import Limits as StoreLimits
 from monitor.edges.redis.reader import RedisReader
 from monitor.edges.redis.store import RedisStore
+from monitor.edges.reference import as_record, count_reference
+from monitor.edges.views import ViewWriter
 from monitor.ports import Partition
 
 log = logging.getLogger(__name__)
@@ -42,6 +53,7 @@ EMBEDDED_REBALANCE_S: Final = 3
 
 _WATCH_S: Final = 1.0
 _OUTBOX_S: Final = 0.1
+_EVALUATOR_STOP_S: Final = 10.0
 _OUTBOX_BATCH: Final = 500
 _TOPIC_RETRY_S: Final = 5.0
 
@@ -117,6 +129,32 @@ def worker_config(settings: Settings) -> KafkaWorkerConfig:
     )
 
 
+def model_evaluation(
+    name: str, settings: Settings, reference: Mapping[int, Counts], *, watch_partitions: bool
+) -> ModelEvaluation:
+    """What the evaluator knows of a model."""
+    model, schema = settings.models[name], settings.models[name].feature_schema
+    topics_of = sources(settings)
+    tolerated = {} if schema is None else {f: feature.tolerated for f, feature in schema.features.items()}
+    return ModelEvaluation(
+        model=name,
+        prediction_topics=frozenset(t for t, source in topics_of.items() if source.kind == "predictions"),
+        label_topics=frozenset(t for t, source in topics_of.items() if source.kind == "labels"),
+        tiers=settings.tiers,
+        tolerated=tolerated if schema is None else tolerated | {RECORD: schema.tolerated},
+        features=len(tolerated),
+        named_slices={s.name: features_of(s) for s in model.slices if isinstance(s, WhereSlice)},
+        protected=frozenset(model.protected),
+        reference=reference,
+        false_alarms_per_s=model.alerts.false_alarms_per_s,
+        min_effect=model.alerts.min_effect,
+        label_wait_s=model.labels.wait_s,
+        ready_at=model.labels.ready_at,
+        grace_s=settings.worker.grace_s,
+        watch_partitions=watch_partitions,
+    )
+
+
 class Worker:
     """One worker process: reads, counts, publishes; evaluates the models whose lease it holds.
 
@@ -156,6 +194,7 @@ class Worker:
     async def run(self) -> int:
         """Run until told to stop. Returns the exit code."""
         await self._open()
+        evaluator = await self._evaluator()
         app = create_app(self._config, self, self._flow)
         publisher = KafkaPublisher(
             self._config.connection,
@@ -165,7 +204,7 @@ class Worker:
             },
         )
         try:
-            async with _running(self._watch(), self._publish(publisher)):
+            async with _running(self._watch(), self._publish(publisher)), _thread(evaluator):
                 log.info("worker started", extra={"worker": self.name, "topics": list(self._config.topics)})
                 return await run_worker(app, outage=lambda: self._store_away)
         finally:
@@ -184,6 +223,36 @@ class Worker:
         cluster = await asyncio.to_thread(topics.cluster_id, self._config.connection)
         ids = await asyncio.to_thread(topics.topic_ids, self._config.connection, names)
         await self._store.bind(cluster, ids)
+
+    async def _evaluator(self) -> Evaluator:
+        settings = self._settings
+        reader = open_reader(settings)
+        metrics = MetricsReader(reader, settings.tiers)
+        models = [
+            model_evaluation(
+                name, settings, await self._reference(name, metrics), watch_partitions=place == 0
+            )
+            for place, name in enumerate(settings.models)
+        ]
+        return Evaluator(reader, models, self.name, ViewWriter(metrics))
+
+    async def _reference(self, name: str, metrics: MetricsReader) -> Mapping[int, Counts]:
+        """Counts of the labelled reference by slice; empty where there is none, and the model is learning."""
+        model, plan = self._settings.models[name], self._plans[name]
+        if model.reference is None:
+            return {}
+        if model.reference.file is not None:
+            columns = model.reference.columns
+            records = (as_record(row, columns) for row in read_rows(model.reference.file))
+            return await count_reference(plan, Preparer(self._store, self._answered), records)
+        found = await asyncio.to_thread(
+            metrics.counts, name, from_=model.reference.from_ms, to=model.reference.to_ms
+        )
+        ids = await self._store.registry(name, "slices")
+        return {ids.get(key, ALL_SLICE): counts.scalars for key, counts in found.items()}
+
+    async def _answered(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        return await until_answered(call, self._clock, lambda: None)
 
     async def _positions(self, bounds: Mapping[Partition, Bounds]) -> Mapping[Partition, int]:
         starts = {
@@ -238,6 +307,27 @@ async def _running(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def _thread(evaluator: Evaluator) -> AsyncIterator[None]:
+    """The evaluator in a thread of its own: its reads and sums must not hold up the chunks."""
+    stop = threading.Event()
+
+    def run() -> None:
+        try:
+            evaluator.run(stop)
+        except Exception:
+            log.critical("the evaluator failed", exc_info=True)
+            os._exit(1)  # silence would look like health: the supervisor restarts the worker
+
+    thread = threading.Thread(target=run, name="evaluator", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.to_thread(thread.join, _EVALUATOR_STOP_S)
 
 
 def _report(task: asyncio.Task[None]) -> None:

@@ -1,0 +1,56 @@
+"""Plain hashes of named metrics for people with redis-cli: one for each window and slice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from monitor.core.errors import QueryError
+from monitor.core.reports import SliceReport
+from monitor.edges.reader import MetricsReader
+
+WINDOWS: Final = ("5m", "1h", "24h")
+
+
+class ViewWriter:
+    """Makes the views of a model.
+
+    Args:
+        reader: where the figures come from.
+    """
+
+    def __init__(self, reader: MetricsReader) -> None:
+        self._reader = reader
+
+    def __call__(self, model: str) -> dict[str, dict[str, str]]:
+        """View name (`5m/all`, `1h/sex=Female`) → field → text; a window without traffic has no view."""
+        views: dict[str, dict[str, str]] = {}
+        for window in WINDOWS:
+            try:
+                reports = self._reader.slices(model, since=window)
+            except QueryError:
+                continue  # no traffic in the window: an absent view says so
+            views |= {f"{window}/{slice_name(report.slice)}": fields(report) for report in reports}
+        return views
+
+
+def slice_name(slice_: Mapping[str, str]) -> str:
+    """A slice in a key: `all`, `sex=Female`, `race=Black,sex=Female`.
+
+    >>> slice_name({}), slice_name({"sex": "Female"})
+    ('all', 'sex=Female')
+    """
+    return ",".join(f"{feature}={value}" for feature, value in sorted(slice_.items())) or "all"
+
+
+def fields(report: SliceReport) -> dict[str, str]:
+    """Figures as text; a metric without data is an empty text beside its `_reason`."""
+    found = {"requests": str(report.requests), "labelled": str(report.labelled)}
+    for name, estimate in report.metrics.items():
+        if estimate.value is None:
+            found |= {name: "", f"{name}_reason": estimate.reason or "no data"}
+            continue
+        found[name] = f"{estimate.value:.6g}"
+        if estimate.low is not None and estimate.high is not None:
+            found |= {f"{name}_low": f"{estimate.low:.6g}", f"{name}_high": f"{estimate.high:.6g}"}
+    return found
