@@ -7,7 +7,7 @@ The rules, in order; each asks that the two overlap in event time:
 - one slice, one page: another metric of the same slice follows from the first that was reported;
 - a crossing follows from a single feature inside it, and a single feature from a crossing that holds at
   least half of its excess;
-- a group that is favoured follows from the group of the same feature that is not;
+- a group that is favoured follows from another group of the same feature that is not;
 - a violation follows from another of the same feature, or from one that began in the same bucket at the
   same rate (one join, one serialiser, one renamed field).
 """
@@ -63,6 +63,8 @@ def cause_of(finding: Finding, standing: Sequence[Standing], bucket_ms: int) -> 
     near = [other for other in standing if _overlap(finding, other, bucket_ms)]
     if finding.kind in _OF_SLICES:
         found = _of_slice(finding, near, bucket_ms)
+    elif finding.kind is AlertKind.STANDING_GAP:
+        found = _first(_same_or_wider(finding, [o for o in near if o.kind is finding.kind]))
     elif finding.kind is AlertKind.VIOLATION_RATE:
         found = _of_violation(finding, near, bucket_ms)
     else:
@@ -85,8 +87,7 @@ def _of_slice(finding: Finding, near: Sequence[Standing], bucket_ms: int) -> Sta
     causes = [other for other in violations if other.subject["feature"] in finding.features]
     causes += sorted(violations, key=lambda other: -other.effect) if accounted else []
     slices = [other for other in near if other.kind in _OF_SLICES]
-    causes += [other for other in slices if other.subject["slice"] == parts]
-    causes += [other for other in slices if other.subject["slice"].items() < parts.items()]
+    causes += _same_or_wider(finding, slices)
     causes += [
         other
         for other in slices
@@ -97,11 +98,11 @@ def _of_slice(finding: Finding, near: Sequence[Standing], bucket_ms: int) -> Sta
     causes += [
         other
         for other in slices
-        if other.subject["slice"].keys() == parts.keys()
-        and other.subject["metric"] == finding.subject["metric"]
+        if other.subject["metric"] == finding.subject["metric"]
         and {other.side, finding.values.get("side")} == {"higher", "lower"}
+        and any(parts.get(feature, value) != value for feature, value in other.subject["slice"].items())
     ]
-    return causes[0] if causes else None
+    return _first(causes)
 
 
 def _of_violation(finding: Finding, near: Sequence[Standing], bucket_ms: int) -> Standing | None:
@@ -116,4 +117,15 @@ def _of_violation(finding: Finding, near: Sequence[Standing], bucket_ms: int) ->
         if abs(other.began_ms - finding.began_ms) <= bucket_ms
         and 1 / _SAME_RATE <= other.effect / finding.effect <= _SAME_RATE
     ]
+    return _first(causes)
+
+
+def _same_or_wider(finding: Finding, slices: Sequence[Standing]) -> list[Standing]:
+    """Alerts of the very slice first, then of the single features inside a crossing."""
+    parts = finding.subject["slice"]
+    same = [other for other in slices if other.subject["slice"] == parts]
+    return same + [other for other in slices if other.subject["slice"].items() < parts.items()]
+
+
+def _first(causes: Sequence[Standing]) -> Standing | None:
     return causes[0] if causes else None

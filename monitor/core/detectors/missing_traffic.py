@@ -1,8 +1,8 @@
 """Traffic has stopped or fallen to a fraction of what it usually is.
 
 What is usual is learned from the recent past, with its scatter; buckets that look like a failure are not
-learned from. Nothing is said before `buckets_min` buckets, nor while the silence is no longer than twice
-the longest one seen before.
+learned from. Nothing is said before `buckets_min` buckets, nor while a silence is no longer than twice the
+longest one that ended by itself lately.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from monitor.core.records import AlertKind, Severity
 
 FACTORS: Final = (0.7, 0.3, 0.1, 0.001)
 """Alternatives, as fractions of the least tolerated mean."""
+
+BURSTY: Final = 1.0
+"""Below this size of the negative binomial, traffic comes in bursts with pauses between them."""
 
 _SUMS = 3  # requests, expected requests, buckets
 
@@ -57,17 +60,19 @@ class MissingTraffic:
 
 @dataclass(frozen=True)
 class TrafficState:
-    """What is usual, the evidence against it, the present silence and the longest earlier one, in buckets."""
+    """What is usual, the evidence against it, the present silence and the longest lately, in buckets."""
 
     level: Level = field(default_factory=Level)
     tracker: Tracker = field(default_factory=lambda: Tracker.fresh(1, len(FACTORS), _SUMS))
     quiet: int = 0
-    quiet_max: int = 0
+    quiet_max: float = 0.0
 
 
 def step(config: MissingTraffic, state: TrafficState, requests: int, start_ms: int) -> TrafficState:
     """Take one closed bucket; `requests` of all traffic in it."""
     level, tracker = state.level, state.tracker
+    if requests and 0 < state.quiet <= 2 * state.quiet_max and level.size < BURSTY and not tracker.open[0]:
+        tracker = tracker.reset(np.ones(1, np.bool_))  # such a pause is usual between bursts
     suspicious = False
     if level.buckets >= config.buckets_min and level.mean > 0:
         boundary = config.tolerated * level.mean
@@ -83,7 +88,9 @@ def step(config: MissingTraffic, state: TrafficState, requests: int, start_ms: i
     if not suspicious:
         level = level.learn(requests, config.memory_buckets)
     quiet = 0 if requests else state.quiet + 1
-    quiet_max = max(state.quiet_max, state.quiet) if requests and not tracker.open[0] else state.quiet_max
+    quiet_max = state.quiet_max * (1 - 1 / config.memory_buckets)
+    if requests:
+        quiet_max = max(quiet_max, state.quiet)
     return TrafficState(level, tracker, quiet, quiet_max)
 
 

@@ -2,9 +2,8 @@
 
 No two real groups are equal, so equality is not the null. A gap that the reference shows already is a
 `standing_gap`: reported once. A `gap_change` is evidence that the odds ratio between the slice and the
-rest exceeds what the reference can vouch for, times the effect worth acting on:
-
-    ψ0 = min_effect · max(1, upper limit of the reference's odds ratio)
+rest exceeds that of the reference by more than the effect worth acting on and what the reference leaves
+open (`tolerance`).
 
 Only the harmful side is tested: a slice that does better than the rest is no failure. Positive rate is
 tested for protected slices, and whichever side it leans to. A slice that the reference hardly knows is
@@ -66,7 +65,7 @@ class SliceGap:
     Attributes:
         min_effect: smallest odds ratio that matters, above 1.
         learn_rows: rows of all traffic to learn a slice from when the reference does not know it.
-        reference_z: standard errors to the upper limit of the reference's log odds ratio.
+        reference_z: standard errors by which the reference's log odds ratio may be wrong.
         reference_se_max: a reference less certain than this (standard error of its log odds ratio) is
             learned on.
         rows_min: rows of the slice before anything is said.
@@ -75,7 +74,7 @@ class SliceGap:
 
     min_effect: float = 1.25
     learn_rows: int = 5_000
-    reference_z: float = 2.33
+    reference_z: float = 2.8
     reference_se_max: float = 0.35
     rows_min: int = 30
     failures_min: int = 10
@@ -243,9 +242,16 @@ def standing(
 
 
 def tolerance(config: SliceGap, reference: Floats) -> Floats:
-    """ψ0 of each stream, float64[S], from the sums of its reference, float64[S, 6]."""
-    upper = np.log(odds_ratio(reference)) + config.reference_z * standard_error(reference)
-    value: Floats = config.min_effect * np.exp(np.maximum(upper, 0.0))
+    """ψ0 of each stream, float64[S], from the sums of its reference, float64[S, 6].
+
+        ln ψ0 = max(0, ln OR) + sqrt(ln² min_effect + (z · SE)²)
+
+    The effect that matters and what the reference cannot tell add up like independent errors: a large
+    reference leaves `min_effect` alone, a small one is not held to more than it knows.
+    """
+    known = np.maximum(np.log(odds_ratio(reference)), 0.0)
+    unsure = config.reference_z * standard_error(reference)
+    value: Floats = np.exp(known + np.hypot(math.log(config.min_effect), unsure))
     return value
 
 

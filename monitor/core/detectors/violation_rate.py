@@ -176,7 +176,17 @@ def peek(
     ahead = replace(ahead, tracker=ahead.tracker.opened(_alarmed(config, ahead, features)))
     standing = ahead.cells[ahead.tracker.open]
     state = _admit(state, standing)
-    state = replace(state, tracker=state.tracker.opened(np.isin(state.cells, standing)))
+    tracker = state.tracker
+    new = np.isin(state.cells, standing) & ~tracker.open
+    began_ms = dict(zip(ahead.cells.tolist(), ahead.tracker.since_ms.tolist(), strict=True))
+    fresh = new & (tracker.cusum <= 0)  # the evidence begins in the open bucket
+    since_ms = np.array([began_ms.get(cell, 0) for cell in state.cells.tolist()], np.int64)
+    tracker = replace(
+        tracker,
+        since_ms=np.where(fresh, since_ms, tracker.since_ms),
+        sums=np.where(fresh[:, None], 0.0, tracker.sums),
+    )
+    state = replace(state, tracker=tracker.opened(new))
     nothing = np.zeros(ahead.cells.size, np.bool_)
     return state, _findings(config, ahead, features, at_ms, nothing)
 
@@ -218,9 +228,9 @@ def _boundary(config: ViolationRate, features: Mapping[int, str], cells: Ints) -
 
 
 def _refuted(tracker: Tracker, rates: NDArray[np.float64]) -> Ints:
-    """Column whose refutation is recovery: a tenth of the rate seen, so that a hard failure ends soon."""
+    """Column whose refutation is recovery: a fifth of the rate seen, so that a hard failure ends soon."""
     seen = tracker.sums[:, 1] / np.maximum(tracker.sums[:, 0], 1)
-    column: Ints = np.maximum((rates <= seen[:, None] / 10).sum(axis=1) - 1, 0)
+    column: Ints = np.maximum((rates <= seen[:, None] / 5).sum(axis=1) - 1, 0)
     return column
 
 

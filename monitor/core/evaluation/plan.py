@@ -111,7 +111,6 @@ def ripe(
         whole: scalars of all traffic in each of `looked.labels`.
         streams: what is tested.
     """
-    start_s = min(state.labels_next_s.values(), default=looked.labels[0] if looked.labels else 0)
     wanted: dict[int, list[int]] = {}
     keys = 0
     for bucket_s, counts in zip(looked.labels, whole, strict=True):
@@ -119,8 +118,10 @@ def ripe(
         tracked = counts[Scalar.TRACKED]
         if not (old or counts[Scalar.LABELLED] >= config.ready_at * tracked) or keys > KEYS_MAX:
             break
-        wanted[bucket_s] = [i for i in streams.names if state.labels_next_s.get(i, start_s) <= bucket_s]
-        keys += len(wanted[bucket_s])
+        due = [i for i in streams.names if state.label_cursor(i) <= bucket_s]
+        if due:
+            wanted[bucket_s] = due
+        keys += len(due)
     return wanted
 
 
@@ -132,7 +133,7 @@ def _label_window(
     pause_ms = min(tier.bucket_s * 250, 60_000)
     if now_ms - state.labels_looked_ms < pause_ms:
         return ()
-    start_s = min(state.labels_next_s.values(), default=_floor(next_s, tier))
+    start_s = _floor(next_s, tier) if state.labels_from_s is None else state.hindmost_s
     oldest_s = _floor((reached_ms - tier.keep_s * 1000) // 1000, tier) + tier.bucket_s
     return tuple(
         _closed(max(start_s, oldest_s), reached_ms - round(config.grace_s * 1000), tier)[:WINDOW_MAX]

@@ -33,6 +33,7 @@ class EvaluatorState:
         fingerprint: of the reference and what it is compared by; another one starts the gaps anew.
         clock: event time.
         next_s: start of the next bucket of traffic to take, epoch seconds; None before the first.
+        labels_from_s: start of the first bucket of labels; None before the first.
         labels_next_s: slice id → start of the next bucket of labels to take.
         labels_looked_ms: when labels were last looked at, wall clock.
         skipped: buckets that had expired before they could be taken.
@@ -43,6 +44,7 @@ class EvaluatorState:
     fingerprint: str = ""
     clock: EventClock = field(default_factory=EventClock)
     next_s: int | None = None
+    labels_from_s: int | None = None
     labels_next_s: Mapping[int, int] = field(default_factory=dict)
     labels_looked_ms: int = 0
     skipped: int = 0
@@ -54,6 +56,15 @@ class EvaluatorState:
     coverage: GapState = field(default_factory=GapState.fresh)
     stalls: StallState = field(default_factory=StallState)
     book: AlertBook = field(default_factory=AlertBook)
+
+    def label_cursor(self, slice_id: int) -> int:
+        """Start of the next bucket of labels of a slice, epoch seconds; new slices join the hindmost."""
+        return self.labels_next_s.get(slice_id, self.hindmost_s)
+
+    @property
+    def hindmost_s(self) -> int:
+        """Start of the earliest bucket of labels that some slice has not taken, epoch seconds."""
+        return min(self.labels_next_s.values(), default=self.labels_from_s or 0)
 
 
 def encode(state: EvaluatorState) -> bytes:
@@ -77,6 +88,7 @@ def decode(data: bytes) -> EvaluatorState:
         fingerprint=raw["fingerprint"],
         clock=EventClock({(topic, number): (mark, at) for topic, number, mark, at in raw["clock"]}),
         next_s=raw["next_s"],
+        labels_from_s=raw["labels_from_s"],
         labels_next_s=raw["labels_next_s"],
         labels_looked_ms=raw["labels_looked_ms"],
         skipped=raw["skipped"],

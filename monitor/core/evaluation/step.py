@@ -213,12 +213,10 @@ class _Run:
         """Take a ripe bucket of labels, for the slices for which it is mature."""
         config, streams, state = self._config, self._seen.streams, self._state
         tier = config.label_tier
-        next_s = dict(state.labels_next_s)
-        start_s = min(next_s.values(), default=bucket.start_s)
-        due = {i for i in streams.names if next_s.get(i, start_s) <= bucket.start_s}
+        next_s = {i: state.label_cursor(i) for i in streams.names}
+        due = {i for i, start_s in next_s.items() if start_s <= bucket.start_s}
         old = aged(config, self._seen.plan, bucket.start_s)
         mature = due if old else {i for i in due if self._mature(bucket, i)}
-        next_s |= {i: next_s.get(i, start_s) for i in streams.names}
         next_s |= dict.fromkeys(mature, bucket.start_s + tier.bucket_s)
         take = np.array([stream.slice_id in mature for stream in streams.labels], np.bool_)
         start_ms, at_ms = bucket.start_s * 1000, (bucket.start_s + tier.bucket_s) * 1000
@@ -256,8 +254,10 @@ class _Run:
 
     def result(self) -> tuple[EvaluatorState, Step]:
         """Republish what is due and hand over."""
-        if self._seen.plan.labels:
-            self._state = replace(self._state, labels_looked_ms=self._moment.now_ms)
+        window = self._seen.plan.labels
+        if window:
+            began_s = window[0] if self._state.labels_from_s is None else self._state.labels_from_s
+            self._state = replace(self._state, labels_looked_ms=self._moment.now_ms, labels_from_s=began_s)
         self._apply([], self._config.tier)
         return replace(self._state, book=self._step.book), self._step
 

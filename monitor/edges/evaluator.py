@@ -1,0 +1,285 @@
+"""The evaluator's loop: lease, read, step, commit. Decides nothing.
+
+Synchronous, for a thread of its own: a step is arithmetic over counters and a few reads.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from threading import Event
+from typing import Final
+
+import msgpack
+import numpy as np
+
+from monitor.core import alerts
+from monitor.core.alerts import Moment, Step
+from monitor.core.counters import ALL_SLICE, SCALARS, VIOLATIONS, CellKey, Counts, Kind, Tier
+from monitor.core.detectors.finding import SliceName
+from monitor.core.errors import StoreError, StoreUnavailable
+from monitor.core.evaluation import (
+    Bucket,
+    EvaluatorState,
+    ModelEvaluation,
+    Observed,
+    Plan,
+    Streams,
+    decode,
+    encode,
+    evaluate,
+    plan,
+    ripe,
+    streams_of,
+)
+from monitor.core.event_time import PartitionView
+from monitor.ports import EvaluatorStore
+
+log = logging.getLogger(__name__)
+
+Views = Callable[[str], Mapping[str, Mapping[str, str]]]
+"""Model → view name → field → text."""
+
+STEPS_MAX: Final = 20
+"""Steps in one tick while catching up."""
+
+REQUESTS_SHOWN: Final = 10
+"""Request ids on an alert."""
+
+_LEASE_TTL_MS = 5_000
+_VIEWS_EVERY_S = 5.0
+_VIEWS_TTL_S = 120
+_OUTAGE_PAUSE_S = 1.0
+
+
+@dataclass
+class _Held:
+    """A model's evaluator as this process holds it."""
+
+    config: ModelEvaluation
+    lease_epoch: int = 0
+    state: EvaluatorState | None = None
+    sequence: int = 0
+    saved: bytes = b""
+    streams: Streams | None = None
+    slices: Mapping[str, int] | None = None
+    views_at_s: float = float("-inf")
+
+
+class Evaluator:
+    """Evaluates the models whose lease it gets.
+
+    Args:
+        store: counters, and the evaluators' slots.
+        models: every model this process may evaluate.
+        owner: unique name of this process.
+        views: writes what people read; called for leased models every few seconds.
+        tick_s: pause between ticks.
+    """
+
+    def __init__(
+        self,
+        store: EvaluatorStore,
+        models: Sequence[ModelEvaluation],
+        owner: str,
+        views: Views | None = None,
+        tick_s: float = 0.5,
+    ) -> None:
+        self._store = store
+        self._owner = owner
+        self._views = views
+        self._tick_s = tick_s
+        self._held = [_Held(config) for config in models]
+
+    def run(self, stop: Event) -> None:
+        """Tick until told to stop. An outage of the store is waited out."""
+        while not stop.is_set():
+            pause_s = self._tick_s
+            try:
+                self.tick()
+            except StoreUnavailable as error:
+                log.warning("evaluation waits for the store: %s", error)
+                pause_s = _OUTAGE_PAUSE_S
+            except StoreError:
+                log.exception("evaluation failed; trying again")
+                pause_s = _OUTAGE_PAUSE_S
+            stop.wait(pause_s)
+
+    def tick(self) -> None:
+        """Evaluate every model once, as far as the counters go.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached; nothing is lost, tick again.
+        """
+        for held in self._held:
+            for _ in range(STEPS_MAX):
+                if not self._lease(held) or not self._step(held):
+                    break
+            if held.lease_epoch and self._views is not None:
+                self._write_views(held, self._views)
+
+    def _lease(self, held: _Held) -> bool:
+        epoch = self._store.lease(held.config.model, self._owner, _LEASE_TTL_MS)
+        if epoch != held.lease_epoch or held.state is None:
+            held.lease_epoch, held.state = epoch, None
+            if epoch:
+                held.saved, held.sequence = self._store.state(held.config.model)
+                held.state = decode(held.saved)
+                log.info("evaluating", extra={"model": held.config.model, "lease_epoch": epoch})
+        return bool(epoch)
+
+    def _step(self, held: _Held) -> bool:
+        """One step of a leased model. Returns whether another should follow at once."""
+        config, state, store = held.config, held.state, self._store
+        assert state is not None
+        streams = self._streams(held)
+        now_ms = store.now_ms()
+        topics = config.prediction_topics | config.label_topics
+        partitions = [
+            PartitionView(p.topic, p.number, s.offset, s.watermark_ms, s.caught_up, s.silent_s)
+            for p, s in store.partitions().items()
+            if p.topic in topics
+        ]
+        first_s = None
+        if state.next_s is None:
+            span = store.buckets(config.model, config.tier.name)
+            first_s = span[0] if span else None
+        looked = plan(config, state, partitions, now_ms, len(streams.names), first_s)
+        names = store.registry(config.model, "features")
+        seen = Observed(
+            plan=looked,
+            streams=streams,
+            features={feature_id: name for name, feature_id in names.items()},
+            partitions=partitions,
+            traffic=self._read(config, looked.traffic, streams.slice_ids, config.tier, violations=True),
+            open=self._read(config, looked.open, (ALL_SLICE,), config.tier, violations=True),
+            labels=self._read_labels(config, state, looked, streams),
+        )
+        moment = Moment(config.model, held.lease_epoch, now_ms, config.tier.bucket_s * 1000)
+        after, step = evaluate(config, state, seen, moment)
+        step = alerts.with_requests(step, self._requests(config.model, step))
+        after = replace(after, book=step.book)
+        if not self._commit(held, after, step):
+            return False
+        return bool(looked.traffic) and not looked.open
+
+    def _commit(self, held: _Held, after: EvaluatorState, step: Step) -> bool:
+        data = encode(after)
+        if data == held.saved:
+            return True
+        changed = {identity: step.book.alerts[identity] for identity in step.changed}
+        kept = self._store.commit(
+            held.config.model,
+            held.lease_epoch,
+            held.sequence,
+            data,
+            alerts.encoded(step.transitions),
+            {
+                identity: value
+                for (_, value), identity in zip(alerts.encoded(changed.values()), changed, strict=True)
+            },
+        )
+        if not kept:
+            log.warning("another evaluator took over", extra={"model": held.config.model})
+            held.state = None
+            return False
+        held.state, held.saved, held.sequence = after, data, held.sequence + 1
+        for alert in step.transitions:
+            log.info(
+                "alert %s: %s",
+                alert.state.value,
+                alert.summary,
+                extra={"model": alert.model, "kind": alert.kind.value, "severity": alert.severity.value},
+            )
+        return True
+
+    def _streams(self, held: _Held) -> Streams:
+        config = held.config
+        registry = self._store.registry(config.model, "slices")
+        if held.streams is None or registry != held.slices:
+            names = [SliceName(i, key, config.named_slices) for key, i in registry.items() if i != ALL_SLICE]
+            held.slices = registry
+            held.streams = streams_of(
+                sorted(names, key=lambda name: name.id),
+                config.protected,
+                config.false_alarms_per_s,
+                config.tier.bucket_s,
+                config.label_tier.bucket_s,
+            )
+        return held.streams
+
+    def _read(
+        self,
+        config: ModelEvaluation,
+        starts: Sequence[int],
+        slice_ids: Sequence[int],
+        tier: Tier,
+        *,
+        violations: bool = False,
+    ) -> list[Bucket]:
+        """The same slices of each bucket."""
+        return self._buckets(
+            config, dict.fromkeys(starts, slice_ids), len(slice_ids), tier, violations=violations
+        )
+
+    def _buckets(
+        self,
+        config: ModelEvaluation,
+        wanted: Mapping[int, Sequence[int]],
+        rows: int,
+        tier: Tier,
+        *,
+        places: Mapping[int, int] | None = None,
+        violations: bool = False,
+    ) -> list[Bucket]:
+        """Buckets of the slices asked for, in one read; the others are zero."""
+
+        def key(kind: Kind, start_s: int, slice_id: int = ALL_SLICE) -> CellKey:
+            return CellKey(kind, tier, start_s, config.model, slice_id)
+
+        keys = [key(SCALARS, start_s, i) for start_s, ids in wanted.items() for i in ids]
+        keys += [key(VIOLATIONS, start_s) for start_s in wanted] if violations else []
+        found = iter(self._store.read(keys) if keys else ())
+        buckets = []
+        for start_s, ids in wanted.items():
+            scalars = np.zeros((rows, SCALARS.size), np.int64)
+            for place, slice_id in enumerate(ids):
+                counts = next(found)
+                if counts is not None:
+                    scalars[place if places is None else places[slice_id]] = counts
+            buckets.append(Bucket(start_s, scalars))
+        if violations:
+            buckets = [replace(bucket, violations=_filled(next(found))) for bucket in buckets]
+        return buckets
+
+    def _read_labels(
+        self, config: ModelEvaluation, state: EvaluatorState, looked: Plan, streams: Streams
+    ) -> list[Bucket]:
+        tier = config.label_tier
+        whole = [bucket.scalars[0] for bucket in self._read(config, looked.labels, (ALL_SLICE,), tier)]
+        wanted = ripe(config, state, looked, whole, streams)
+        places = {slice_id: row for row, slice_id in enumerate(streams.slice_ids)}
+        # All traffic is read again together with its slices, so that a slice is not ahead of the whole.
+        asked = {start_s: (*ids, ALL_SLICE) for start_s, ids in wanted.items()}
+        return self._buckets(config, asked, len(places), tier, places=places)
+
+    def _requests(self, model: str, step: Step) -> dict[str, list[str]]:
+        """Newest requests that show each alert that just opened."""
+        found: dict[str, list[str]] = {}
+        for identity, name in step.samples.items():
+            ids = [msgpack.unpackb(sample).get("request_id") for sample in self._store.evidence(model, name)]
+            found[identity] = list(dict.fromkeys(i for i in ids if isinstance(i, str)))[:REQUESTS_SHOWN]
+        return found
+
+    def _write_views(self, held: _Held, views: Views) -> None:
+        now_s = time.monotonic()
+        if now_s - held.views_at_s >= _VIEWS_EVERY_S:
+            held.views_at_s = now_s
+            model = held.config.model
+            self._store.write_views(model, views(model), _VIEWS_TTL_S)
+
+
+def _filled(counts: Counts | None) -> Counts:
+    return np.zeros(0, np.int64) if counts is None else counts

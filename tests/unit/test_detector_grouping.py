@@ -1,0 +1,118 @@
+"""One root cause, one page."""
+
+from typing import Any
+
+import pytest
+
+from monitor.core.detectors.finding import Finding
+from monitor.core.detectors.grouping import Standing, cause_of
+from monitor.core.records import AlertKind, Severity
+
+
+def finding(kind: AlertKind, subject: dict[str, Any], began_s: int = 100, **more: Any) -> Finding:
+    given: dict[str, Any] = {"effect": 0.1, "excess": 50.0, "features": frozenset(subject.get("slice", ()))}
+    given |= more
+    return Finding(
+        kind=kind, subject=subject, holds=True, severity=Severity.PAGE, log_evidence=30.0, log_threshold=20.0,
+        effect_unit="rate", rows=1000, began_ms=began_s * 1000, at_ms=began_s * 1000 + 5_000, summary="",
+        advice="", **given,
+    )  # fmt: skip
+
+
+def gap(metric: str = "error_rate", began_s: int = 100, **parts: str) -> Finding:
+    return finding(
+        AlertKind.GAP_CHANGE, {"slice": parts, "metric": metric}, began_s, values={"side": "higher"}
+    )
+
+
+def violation(feature: str, code: str, began_s: int = 100, rate: float = 0.1) -> Finding:
+    subject = {"feature": feature, "code": code}
+    return finding(
+        AlertKind.VIOLATION_RATE, subject, began_s, effect=rate, features=frozenset({feature} - {"record"})
+    )
+
+
+def standing(cause: Finding, ended_s: int | None = None, root: str = "") -> Standing:
+    name = "-".join(str(value) for value in cause.subject.values())
+    return Standing(
+        name, root or name, cause.kind, cause.subject, cause.began_ms,
+        None if ended_s is None else ended_s * 1000, cause.effect, cause.excess or 0.0,
+        str(cause.values.get("side", "")),
+    )  # fmt: skip
+
+
+def explained(found: Finding, *others: Standing) -> str | None:
+    return cause_of(found, others, 1000)
+
+
+def test_a_gap_of_a_slice_follows_from_a_violation_of_its_feature() -> None:
+    broken = violation("age", "out_of_range", 95)
+    assert explained(gap(age="[65, inf)"), standing(broken)) == "age-out_of_range"
+    assert explained(gap(age="[65, inf)"), standing(broken, ended_s=101)) == "age-out_of_range"
+    assert explained(gap(age="[65, inf)"), standing(broken, ended_s=90)) is None
+    assert explained(gap(age="[65, inf)"), standing(violation("age", "null", 120))) is None
+    assert explained(gap(device="Android"), standing(broken)) is None
+
+
+def test_a_gap_follows_from_a_violation_whose_rows_can_account_for_it() -> None:
+    broken = standing(violation("income", "nan", 98))
+    found = gap(device="Android")
+    accounted = finding(found.kind, dict(found.subject), excess=50.0, invalid_rows=60)
+    assert explained(accounted, broken) == "income-nan"
+    assert explained(finding(found.kind, dict(found.subject), excess=50.0, invalid_rows=40), broken) is None
+
+
+def test_one_slice_one_page() -> None:
+    first = standing(gap("false_negative_rate", 100, sex="Female"))
+    assert explained(gap("error_rate", 101, sex="Female"), first) == first.identity
+    assert explained(gap("error_rate", 101, sex="Male"), first) is None
+
+
+def test_a_crossing_follows_from_its_single_feature_and_the_chain_ends_at_the_root() -> None:
+    single = standing(gap(gender="Female"), root="elsewhere")
+    assert explained(gap(gender="Female", race="Black"), single) == "elsewhere"
+    assert explained(gap(gender="Male", race="Black"), single) is None
+
+
+def test_a_single_feature_follows_from_a_crossing_that_holds_most_of_it() -> None:
+    crossing = gap(gender="Female", race="Black")
+    heavy = standing(crossing)
+    light = standing(finding(crossing.kind, dict(crossing.subject), excess=10.0))
+    assert explained(gap(gender="Female"), heavy) == heavy.identity
+    assert explained(gap(gender="Female"), light) is None
+
+
+def test_who_is_favoured_follows_from_who_is_not() -> None:
+    def rate(side: str, **parts: str) -> Finding:
+        subject = {"slice": parts, "metric": "positive_rate"}
+        return finding(AlertKind.GAP_CHANGE, subject, values={"side": side})
+
+    low = standing(rate("lower", race="Black"))
+    assert explained(rate("higher", race="White"), low) == low.identity
+    assert explained(rate("higher", gender="Male", race="White"), low) == low.identity
+    assert explained(rate("lower", race="Asian"), low) is None
+    assert explained(rate("higher", gender="Male"), low) is None
+
+
+def test_violations_of_one_feature_or_of_one_moment_and_rate_are_one_cause() -> None:
+    first = standing(violation("age", "missing_feature", 100, 0.3))
+    assert explained(violation("age", "null", 103, 0.1), first) == first.identity
+    assert explained(violation("record", "unexpected_feature", 100, 0.31), first) == first.identity
+    assert explained(violation("income", "null", 100, 0.1), first) is None
+    assert explained(violation("income", "null", 105, 0.3), first) is None
+    record = standing(violation("record", "bad_timestamp", 100, 0.3))
+    assert explained(violation("record", "score_range", 110, 0.3), record) is None
+
+
+def test_standing_gaps_group_among_themselves() -> None:
+    wide = finding(AlertKind.STANDING_GAP, {"slice": {"sex": "Female"}, "metric": "error_rate"})
+    narrow = finding(
+        AlertKind.STANDING_GAP, {"slice": {"sex": "Female", "race": "Black"}, "metric": "error_rate"}
+    )
+    assert explained(narrow, standing(wide)) is not None
+    assert explained(gap(sex="Female"), standing(wide)) is None
+
+
+@pytest.mark.parametrize("kind", [AlertKind.MISSING_TRAFFIC, AlertKind.STALLED_PARTITION])
+def test_the_others_explain_themselves(kind: AlertKind) -> None:
+    assert explained(finding(kind, {}), standing(violation("age", "null"))) is None
