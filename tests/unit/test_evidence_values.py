@@ -83,8 +83,8 @@ def test_a_level_learns_mean_variance_and_follows_slow_changes() -> None:
 def test_levels_spend_no_more_than_the_allowance() -> None:
     assert sum(levels.SHARES.values()) == pytest.approx(1)
     weights = levels.share_out("gaps_of_labels", [1, 1, 0.5])
-    alpha = np.exp(-levels.log_threshold(2, 10, weights)).sum()
-    assert alpha * levels.MONTH_S / 10 == pytest.approx(2 * levels.SHARES["gaps_of_labels"])
+    per_bucket = np.exp(-levels.log_threshold(1e-6, 10, weights)).sum()
+    assert per_bucket == pytest.approx(1e-5 * levels.SHARES["gaps_of_labels"])
     assert levels.log_threshold(1, 1, np.zeros(1)).tolist() == [np.inf]
     assert levels.share_out("gaps_of_labels", []).size == 0
 
