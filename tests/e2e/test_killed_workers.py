@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -170,11 +171,11 @@ def feeding(link: KafkaConnection, messages: Sequence[object], names: Sequence[s
 def check(link: KafkaConnection, names: Sequence[str], url: str, fleet: Fleet, tmp_path: Path) -> None:
     reader = RedisReader(url, 2)
     places = partitions(link, names)
-    log = [
-        ("predictions" if name == names[0] else "labels", record.partition, record.offset, record.value)  # type: ignore[attr-defined]
-        for name in names
-        for record in read_last(link, name, 10_000_000)
-    ]
+    log: list[tuple[str, int, int, bytes]] = []
+    for name in names:
+        kind = "predictions" if name == names[0] else "labels"
+        records: list[Any] = list(read_last(link, name, 10_000_000))
+        log += [(kind, record.partition, record.offset, record.value) for record in records]
     ends = end_offsets(link, places)
     expected = {tier: dict(oracle(log, tier.bucket_s)) for tier in DEFAULT_TIERS[1:3]}
     quiet_until = time.monotonic() + QUIET_S

@@ -106,7 +106,12 @@ def test_bins_are_half_open() -> None:
 
 def test_conditions_and_crossings_and_versions() -> None:
     spec = parse_slice({"name": "new", "where": {"days": {"ge": 0, "lt": 30}, "kind": {"in": ["a", "b"]}}})
-    rows = [{"days": 3, "kind": "a"}, {"days": 30, "kind": "a"}, {"days": 3, "kind": "c"}, {"days": "3"}]
+    rows: list[dict[str, Any]] = [
+        {"days": 3, "kind": "a"},
+        {"days": 30, "kind": "a"},
+        {"days": 3, "kind": "c"},
+        {"days": "3"},
+    ]
     assert codes(spec, rows) == ['{"slice":"new"}', None, None, None]
     crossed = codes(CrossSlice(("race", "sex")), [{"sex": "F", "race": "B"}, {"sex": "F"}])
     assert crossed == ['{"race":"B","sex":"F"}', '{"race":"(missing)","sex":"F"}']
