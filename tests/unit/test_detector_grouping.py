@@ -60,6 +60,8 @@ def test_a_gap_follows_from_a_violation_whose_rows_can_account_for_it() -> None:
     accounted = finding(found.kind, dict(found.subject), excess=50.0, invalid_rows=60)
     assert explained(accounted, broken) == "income-nan"
     assert explained(finding(found.kind, dict(found.subject), excess=50.0, invalid_rows=40), broken) is None
+    earlier = standing(violation("income", "nan", 80))
+    assert explained(accounted, earlier) is None
 
 
 def test_one_slice_one_page() -> None:

@@ -3,7 +3,8 @@
 The rules, in order; each asks that the two overlap in event time:
 
 - a gap of a slice follows from a violation of a feature that decides who is in the slice;
-- a gap follows from a violation whose bad rows in the slice are at least as many as its excess failures;
+- a gap follows from a violation that began when it did, if the slice's bad rows are at least as many as its
+  excess failures;
 - one slice, one page: another metric of the same slice follows from the first that was reported;
 - a crossing follows from a single feature inside it, and a single feature from a crossing that holds at
   least half of its excess;
@@ -23,6 +24,7 @@ from monitor.core.records import AlertKind
 
 _OF_SLICES: Final = frozenset({AlertKind.GAP_CHANGE, AlertKind.IGNORED_SLICE})
 _SAME_RATE: Final = 1.15
+_TOGETHER_BUCKETS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ def _of_slice(finding: Finding, near: Sequence[Standing], bucket_ms: int) -> Sta
     ]
     accounted = finding.excess is not None and 0 < finding.excess <= finding.invalid_rows
     causes = [other for other in violations if other.subject["feature"] in finding.features]
-    causes += sorted(violations, key=lambda other: -other.effect) if accounted else []
+    together = [o for o in violations if abs(o.began_ms - finding.began_ms) <= _TOGETHER_BUCKETS * bucket_ms]
+    causes += sorted(together, key=lambda other: -other.effect) if accounted else []
     slices = [other for other in near if other.kind in _OF_SLICES]
     causes += _same_or_wider(finding, slices)
     causes += [
