@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +15,9 @@ def demo(
     seed: Annotated[int, typer.Option(help="Of the population, the model and the traffic.")] = 7,
     headless: Annotated[bool, typer.Option("--headless", help="No live scoreboard.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running at the end.")] = False,
+    picture: Annotated[
+        Path | None, typer.Option(help="Write the final scoreboard here, as an SVG picture and as text.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Watch live traffic fail in ten ways, and each failure alerted.
@@ -24,4 +28,5 @@ def demo(
     """
     from monitor.demo.run import DemoOptions, run_demo
 
-    raise typer.Exit(run_demo(DemoOptions(rate=rate, seed=seed, headless=headless, json=as_json, keep=keep)))
+    options = DemoOptions(rate, seed, headless=headless, json=as_json, keep=keep, picture=picture)
+    raise typer.Exit(run_demo(options))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import threading
 import time
@@ -60,11 +61,15 @@ def run_demo(options: DemoOptions) -> int:
         ServiceError: something did not start, or ended before its time.
         KafkaError: the broker failed.
     """
+    # Told to end, it ends what it started: the same way as on Ctrl-C.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with ExitStack() as running:
             _Demo(options).run(running)
     except KeyboardInterrupt:
         return _INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0
 
 
