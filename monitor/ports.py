@@ -9,9 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from monitor.core.counters import CellKey, Counts, Increment, Rows
+
+EVALUATOR_VIEW: Final = "evaluator"
+"""Name of the view in which the evaluator says how far it is."""
+
+JUDGED_FIELD: Final = "judged_until_s"
+"""Its field: event time (epoch s) before which labels have been judged."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -190,6 +196,10 @@ class Store(Protocol):
 
     async def beat(self, partitions: Mapping[Partition, tuple[int, int]]) -> None:
         """Say, for owned partitions, (position, end offset) as the broker reports it now."""
+        ...
+
+    async def judged_s(self, model: str) -> int:
+        """Event time (epoch s) before which the evaluator has judged a model's labels; 0 if unknown."""
         ...
 
     async def outbox_read(self, count: int) -> list[OutboxEntry]:

@@ -148,6 +148,7 @@ def count_labels(
     batch: LabelBatch,
     source: int,
     watermark_ms: int,
+    judged_s: int,
     rows: Ints,
     seen: Sequence[bytes | None],
 ) -> Counted:
@@ -158,6 +159,8 @@ def count_labels(
         batch: the labels.
         source: number of the topic and partition, part of the order of labels.
         watermark_ms: of the label partition, for the booking of parked labels.
+        judged_s: event time before which the evaluator has taken its buckets: a label for them moves metrics
+            and no evidence, which is counted.
         rows: int64[r], the rows of one shard above its fence, in offset order.
         seen: stored stub values of these rows.
     """
@@ -169,6 +172,11 @@ def count_labels(
         seen,
         batch.tracked[rows].tolist(),
     )
+    joined.counts += [
+        JoinCount(Join.REVISED_AFTER_EVIDENCE, effect.stub.time_ms, create=False)
+        for effect in joined.effects
+        if not effect.retracted and effect.stub.time_ms < judged_s * 1000
+    ]
     increments, rankings = fold_effects(joined.effects, np.zeros(len(rows), np.int64), plan.name, plan.tiers)
     increments += fold_joins(joined.counts, watermark_ms, Target(plan.name, plan.tiers, create=True))
     return Counted(joined, increments, rankings, _error_evidence(batch, rows, joined))

@@ -35,7 +35,7 @@ from monitor.core.evaluation import (
     streams_of,
 )
 from monitor.core.event_time import PartitionView
-from monitor.ports import EvaluatorStore
+from monitor.ports import EVALUATOR_VIEW, JUDGED_FIELD, EvaluatorStore
 
 log = logging.getLogger(__name__)
 
@@ -278,7 +278,10 @@ class Evaluator:
         if now_s - held.views_at_s >= _VIEWS_EVERY_S:
             held.views_at_s = now_s
             model = held.config.model
-            self._store.write_views(model, views(model), _VIEWS_TTL_S)
+            found = dict(views(model))
+            if held.state is not None and held.state.labels_from_s is not None:
+                found[EVALUATOR_VIEW] = {JUDGED_FIELD: str(held.state.hindmost_s)}
+            self._store.write_views(model, found, _VIEWS_TTL_S)
 
 
 def _filled(counts: Counts | None) -> Counts:

@@ -139,6 +139,7 @@ class Ingest:
         self._limits = limits or Limits()
         self._piece_rows_max = piece_rows_max
         self._owned: dict[Partition, _Owned] = {}
+        self._judged_s: dict[str, int] = {}
         self._preparer = Preparer(store, self._retry)
 
     async def take(self, starts: Mapping[Partition, int]) -> dict[Partition, int]:
@@ -201,7 +202,15 @@ class Ingest:
         return True
 
     async def watch(self) -> None:
-        """Compare every fence held with the store's; a store that went back in time is followed back."""
+        """Compare every fence held with the store's; a store that went back in time is followed back.
+
+        Also learns how far evaluation has got. To be called every second.
+
+        Raises:
+            StoreUnavailable: no answer.
+        """
+        for model in self._models:
+            self._judged_s[model] = await self._store.judged_s(model)
         for partition, owned in list(self._owned.items()):
             if owned.lock.locked():
                 continue
@@ -301,7 +310,9 @@ class Ingest:
                 counted = count_predictions(plan, prepared, rows, values)
             else:
                 assert isinstance(batch, LabelBatch)
-                counted = count_labels(plan, batch, source, decoded.watermark_ms, rows, values)
+                counted = count_labels(
+                    plan, batch, source, decoded.watermark_ms, self._judged_s.get(plan.name, 0), rows, values
+                )
             writes += [
                 StubWrite(plan.name, key, seen.get(key), value)
                 for key, value in counted.joined.writes.items()

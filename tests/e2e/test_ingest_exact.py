@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from monitor.core.counters import DEFAULT_TIERS
-from monitor.edges.memory import ManualClock, MemoryStore
+from monitor.core.counters import DEFAULT_TIERS, JOIN, SCALARS, CellKey, Join, Scalar
+from monitor.edges.memory import ManualClock, MemoryReader, MemoryStore
 from monitor.edges.redis.reader import RedisReader
 from monitor.edges.redis.store import RedisStore
-from monitor.ports import CounterReader, Store
+from monitor.ports import EVALUATOR_VIEW, JUDGED_FIELD, CounterReader, Store
 from tests.support.redis_servers import running, valkey_binary
 from tests.support.topology import Log, Worker, counted, plan
 from tests.support.traffic import make_log, oracle
@@ -80,3 +80,30 @@ async def test_a_zombie_and_its_successor_count_once(stores: tuple[Store, Counte
                 moving |= await worker.step(partition, rng.choice([3, 20, 50]))
     tier = DEFAULT_TIERS[1]
     assert counted(reader, MODELS, tier) == dict(oracle(log.raw(), tier.bucket_s))
+
+
+async def test_a_label_for_what_was_judged_moves_the_metric_and_is_counted(
+    stores: tuple[Store, CounterReader],
+) -> None:
+    store, reader = stores
+    log = Log(make_log(4, 100, start_s=START_S, span_s=100, models=("credit",)), (START_S + 200) * 1000)
+    worker = Worker(store, log, {"credit": plan("credit")})
+    await worker.take(list(log.partitions))
+    for partition in log.partitions:
+        if partition.topic == "predictions":
+            await worker.step(partition, 1_000)
+    # The evaluator says how far it is in a view, which the worker reads every second.
+    assert isinstance(reader, MemoryReader | RedisReader)
+    judged_s = START_S + 60
+    reader.write_views("credit", {EVALUATOR_VIEW: {JUDGED_FIELD: str(judged_s)}}, 60)
+    await worker.ingest.watch()
+    for partition in log.partitions:
+        await worker.step(partition, 1_000)
+    hour = DEFAULT_TIERS[2]
+    (joins,) = reader.read([CellKey(JOIN, hour, START_S, "credit")])
+    ten = DEFAULT_TIERS[0]
+    keys = [CellKey(SCALARS, ten, START_S + at, "credit") for at in range(0, 60, 10)]
+    early = sum(int(counts[Scalar.LABELLED]) for counts in reader.read(keys) if counts is not None)
+    assert joins is not None
+    # Corrections of judged buckets count as well, so it is at least every label there.
+    assert joins[Join.REVISED_AFTER_EVIDENCE] >= early > 0

@@ -14,7 +14,17 @@ from monitor.core.errors import StoreRefused
 from monitor.edges.memory.clock import WallClock
 from monitor.edges.memory.contents import Array, Contents, Shard, address
 from monitor.edges.memory.reader import MemoryReader
-from monitor.ports import Fence, Flush, FlushResult, OutboxEntry, Outcome, Partition, SeenStub
+from monitor.ports import (
+    EVALUATOR_VIEW,
+    JUDGED_FIELD,
+    Fence,
+    Flush,
+    FlushResult,
+    OutboxEntry,
+    Outcome,
+    Partition,
+    SeenStub,
+)
 
 LIVE_GENERATIONS: Final = 3
 
@@ -151,6 +161,11 @@ class MemoryStore:
         """See `monitor.ports.Store.beat`."""
         for partition, (position, end) in partitions.items():
             self.contents.beats[partition] = (position, end, self.contents.clock.now_ms())
+
+    async def judged_s(self, model: str) -> int:
+        """See `monitor.ports.Store.judged_s`."""
+        view = self.contents.evaluators[model].views.get(EVALUATOR_VIEW, {})
+        return int(view.get(JUDGED_FIELD, 0))
 
     async def outbox_read(self, count: int) -> list[OutboxEntry]:
         """See `monitor.ports.Store.outbox_read`."""

@@ -18,7 +18,17 @@ from monitor.edges.redis import keys
 from monitor.edges.redis.link import AsyncLink, options
 from monitor.edges.redis.payload import ABSENT, Limits, StubPlan, pack, pack_lookup
 from monitor.edges.redis.registry import Registry
-from monitor.ports import Fence, Flush, FlushResult, OutboxEntry, Outcome, Partition, SeenStub
+from monitor.ports import (
+    EVALUATOR_VIEW,
+    JUDGED_FIELD,
+    Fence,
+    Flush,
+    FlushResult,
+    OutboxEntry,
+    Outcome,
+    Partition,
+    SeenStub,
+)
 
 STUB_PARTS: Final = 256
 """Default number of hashes a generation of stubs is split in, per model and shard."""
@@ -215,6 +225,11 @@ class RedisStore:
                 for item in (str(partition), f"{position}:{end}")
             ]  # fmt: skip
             await self._link.script("beat", [keys.BEATS], *flat)
+
+    async def judged_s(self, model: str) -> int:
+        """See `monitor.ports.Store.judged_s`."""
+        found = await self._link.call("HGET", keys.view(model, EVALUATOR_VIEW), JUDGED_FIELD)
+        return int(found or 0)
 
     async def outbox_read(self, count: int) -> list[OutboxEntry]:
         """See `monitor.ports.Store.outbox_read`; of several workers, one publishes each outbox."""
