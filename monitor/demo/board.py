@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,8 @@ def export_board(view: View, width: int = 100) -> tuple[str, str]:
     )
     console.print(draw_board(view))
     text = console.export_text(clear=False)
-    return text, console.export_svg(title="monitor demo")
+    # A picture must not fetch fonts when somebody looks at it.
+    return text, re.sub(r"@font-face \{.*?\}", "", console.export_svg(title="monitor demo"), flags=re.DOTALL)
 
 
 def save_board(view: View, path: Path) -> None:
