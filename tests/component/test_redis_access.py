@@ -27,8 +27,17 @@ KEY = CellKey(SCALARS, DAY, 0, "m")
 
 # As docs/redis.md says.
 RIGHTS = (
-    "~mon:*", "~{mon:*", "+@read", "+@write", "+@scripting", "+@connection", "+info", "+time", "+command",
-    "-@dangerous", "+info",
+    *("~mon:*", "~{mon:*"),
+    *("+@read", "+@write", "+@scripting", "+@connection", "+command", "+time", "-@dangerous", "+info"),
+)
+RIGHTS_ON_A_CLUSTER = ("+cluster|slots", "+cluster|shards", "+cluster|nodes")
+THIRDS = ((0, 5_460), (5_461, 10_922), (10_923, 16_383))
+KEY = CellKey(SCALARS, DAY, 0, "m")
+
+# As docs/redis.md says.
+RIGHTS = (
+    "~mon:*", "~{mon:*", "+@read", "+@write", "+@scripting", "+@connection", "+command", "+time", "-@dangerous",
+    "+info",
 )  # fmt: skip
 
 
@@ -186,5 +195,9 @@ async def test_a_cluster(name: str) -> None:
     if binary is None:
         pytest.skip("no redis-server on this machine")
     with cluster(name, binary) as nodes:
-        await use(RedisStore(nodes[0][0].url, 4, {"m": 60}), RedisReader(nodes[1][0].url, 4))
+        for _, raw in nodes:
+            grant = ("reset", "on", ">secret", *RIGHTS, *RIGHTS_ON_A_CLUSTER)
+            raw.execute_command("ACL", "SETUSER", "monitor", *grant)
+        login = [f"redis://monitor:secret@127.0.0.1:{node.port}/0" for node, _ in nodes]
+        await use(RedisStore(login[0], 4, {"m": 60}), RedisReader(login[1], 4))
         assert sum(raw.dbsize() > 0 for _, raw in nodes) > 1
