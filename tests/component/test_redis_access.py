@@ -32,13 +32,6 @@ RIGHTS = (
 )
 RIGHTS_ON_A_CLUSTER = ("+cluster|slots", "+cluster|shards", "+cluster|nodes")
 THIRDS = ((0, 5_460), (5_461, 10_922), (10_923, 16_383))
-KEY = CellKey(SCALARS, DAY, 0, "m")
-
-# As docs/redis.md says.
-RIGHTS = (
-    "~mon:*", "~{mon:*", "+@read", "+@write", "+@scripting", "+@connection", "+command", "+time", "-@dangerous",
-    "+info",
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
