@@ -129,13 +129,15 @@ def step(
     boundary = _boundary(config, features, state.cells)
     rates = bernoulli.rates_above(boundary)
     rows = np.full(hits.shape, requests)
+    # An alert raised in an open bucket has not begun in the closed ones that are taken before it.
+    begun = ~state.tracker.open | (state.tracker.since_ms <= start_ms)
     log_e = bernoulli.log_e_values(rows, hits, boundary, rates)
     tracker = advance(
         state.tracker,
         log_e,
         np.stack([rows, hits], axis=1).astype(np.float64),
         start_ms,
-        np.ones(hits.size, np.bool_),
+        begun,
         calm=-log_e[np.arange(hits.size), _refuted(state.tracker, rates)],
     )
     keep = tracker.open | (hits > 0) | (tracker.sr.max(axis=1) > 0)
@@ -211,7 +213,7 @@ def _findings(
 ) -> list[Finding]:
     return [
         _finding(config, state.tracker, features, int(state.cells[i]), i, at_ms, holds=not recovered[i])
-        for i in np.flatnonzero(state.tracker.open).tolist()
+        for i in np.flatnonzero(state.tracker.open & (state.tracker.sums[:, 0] > 0)).tolist()
     ]
 
 
