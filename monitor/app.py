@@ -94,6 +94,7 @@ def open_store(settings: Settings) -> RedisStore:
         settings.redis.url,
         settings.redis.shards,
         waits,
+        stub_parts=settings.redis.stub_parts,
         limits=StoreLimits(outbox_max=settings.limits.outbox_max),
         **_redis_access(settings),
     )

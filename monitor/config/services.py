@@ -239,6 +239,9 @@ class RedisSettings(Section):
     shards: int = Field(
         1, ge=1, le=256, description="Parts the store is cut into: 1, or near the number of primaries."
     )
+    stub_parts: int = Field(
+        256, ge=1, le=65_536, description="Hashes that half a label wait of pending predictions is split in."
+    )
 
     @property
     def embedded(self) -> bool:
