@@ -25,7 +25,7 @@ class PredictionBatch:
 
     Attributes:
         offsets, times_ms: int64[n]; times are event times, clamped.
-        own_time: bool[n]; False where the Kafka record's time stands in for a missing or bad one.
+        own_time: bool[n]; False where the Kafka record's time stands in for a missing, bad or future one.
         clamped: bool[n].
         keys: n stub keys.
         request_ids: n ids.
@@ -161,7 +161,7 @@ def read_predictions(rows: Sequence[Row], mapping: Mapping, reading: Reading, mo
         times[i], bad, late = event_time_ms(stamp, row.kafka_ms)
         if bad:
             faults.append((i, Code.BAD_TIMESTAMP, _shown(stamp)))
-        if bad or stamp is None:
+        if bad or late or stamp is None:
             own_time[i] = False
         clamped[i] = late
         score = get_score(body)

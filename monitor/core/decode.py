@@ -18,7 +18,7 @@ from pydantic_core import from_json
 
 from monitor.core.mapping import Mapping
 from monitor.core.records import DeadLetter
-from monitor.core.times import parse_instant
+from monitor.core.times import INSTANT_END_MS, parse_instant
 
 REQUEST_ID_CHARS_MAX: Final = 512
 OLDEST_MS: Final = 946_684_800_000
@@ -195,11 +195,13 @@ def event_time_ms(value: Any, kafka_ms: int) -> tuple[int, bool, bool]:
 
     Args:
         value: what the mapping found; None when the record has no time of its own.
-        kafka_ms: the Kafka record's time, -1 for none.
+        kafka_ms: the Kafka record's time; one that no clock shows (-1, 0, the year 10000) is none.
 
     Returns:
         (epoch ms, bad, clamped): `bad` says that a time was given and could not be used.
     """
+    if not OLDEST_MS <= kafka_ms < INSTANT_END_MS:
+        kafka_ms = -1
     if value is None:
         return max(kafka_ms, OLDEST_MS), False, False
     try:

@@ -14,7 +14,7 @@ _NUMBER: Final = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _SECONDS_BELOW: Final = 1e11
 """A number below this is epoch seconds (until the year 5138), from it on epoch milliseconds (since 1973)."""
 
-_INSTANT_END_MS: Final = 253_402_300_800_000
+INSTANT_END_MS: Final = 253_402_300_800_000
 """The year 10000, where `datetime` ends."""
 
 
@@ -91,7 +91,7 @@ def parse_instant(value: str | float | datetime) -> int:
                 instant_ms = _of_datetime(datetime.fromisoformat(text))
             except ValueError:
                 raise problem from None
-    if not 0 <= instant_ms < _INSTANT_END_MS:
+    if not 0 <= instant_ms < INSTANT_END_MS:
         raise ValueError(f"not between the years 1970 and 9999: {value!r}")
     return instant_ms
 

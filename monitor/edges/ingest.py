@@ -145,6 +145,9 @@ class Ingest:
     async def take(self, starts: Mapping[Partition, int]) -> dict[Partition, int]:
         """Take over partitions: read their fences, making them where a partition is new.
 
+        Those held before are kept: a placing may be repeated for some of an assignment only, and the
+        fences of one that is another worker's now do no harm.
+
         Args:
             starts: partition → offset to start at if it was never seen.
 
@@ -156,7 +159,6 @@ class Ingest:
         """
         await self._retry(lambda: self._store.register(starts))
         fences = await self._retry(lambda: self._store.fences(list(starts)))
-        self._owned = {p: owned for p, owned in self._owned.items() if p in fences}
         return {partition: self._reset(partition, fences[partition]) for partition in starts}
 
     @property
@@ -173,6 +175,8 @@ class Ingest:
         partition = Partition(chunk.topic, chunk.partition)
         owned = self._owned.get(partition)
         if owned is None:
+            # Nobody said where it stands: to pass it over in silence would be to lose it.
+            await self._refresh(partition)
             return
         async with owned.lock:
             for piece in pieces(chunk, self._piece_rows_max):

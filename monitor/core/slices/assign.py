@@ -8,7 +8,9 @@ dictionary look-up per declaration.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any, Final
 
 import numpy as np
@@ -32,6 +34,9 @@ OUTSIDE: Final = -1
 _TOKEN_CHARS_MAX = 100
 _CACHE_TOKENS_MAX = 50_000
 
+# What moves a cursor, ends a line or turns the reading direction: a name is shown to people.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
 Token = str | tuple[str, ...]
 Features = Mapping[str, Any]
 
@@ -46,6 +51,12 @@ class SliceAssigner:
     def __init__(self, specs: Sequence[SliceSpec]) -> None:
         self.specs = tuple(specs)
         self._ids: list[dict[Token, int]] = [{} for _ in specs]
+        # Declarations whose slices may bear the same names: a row is in such a slice once.
+        self._alike = [
+            (one, other)
+            for one, other in combinations(range(len(self.specs)), 2)
+            if _names(self.specs[one]) == _names(self.specs[other])
+        ]
 
     def tokens(
         self, features: Sequence[Features], versions: Sequence[str | None]
@@ -54,44 +65,67 @@ class SliceAssigner:
         return [_tokens(spec, features, versions) for spec in self.specs]
 
     def unknown(self, tokens: Sequence[Sequence[Token | None]]) -> dict[int, list[Token]]:
-        """Per declaration, tokens whose slice id is not known yet, in order of appearance."""
+        """Per declaration, tokens whose slice id is not known yet, in order of appearance.
+
+        Memory is bounded: here, before a batch, a flood of tokens is forgotten, to be asked again.
+        """
         result: dict[int, list[Token]] = {}
         for index, (known, column) in enumerate(zip(self._ids, tokens, strict=True)):
+            if len(known) >= _CACHE_TOKENS_MAX:
+                known.clear()
             fresh = [token for token in dict.fromkeys(column) if token is not None and token not in known]
             if fresh:
                 result[index] = fresh
         return result
 
     def learn(self, declaration: int, token: Token, slice_id: int) -> None:
-        """Remember a token's id. Memory is bounded: a flood of tokens is forgotten and asked again."""
-        known = self._ids[declaration]
-        if len(known) >= _CACHE_TOKENS_MAX:
-            known.clear()
-        known[token] = slice_id
+        """Remember a token's id."""
+        self._ids[declaration][token] = slice_id
 
     def codes(self, tokens: Sequence[Sequence[Token | None]]) -> NDArray[np.int64]:
         """Slice ids, int64[rows, declarations], `OUTSIDE` where a row is in none.
 
+        Where two declarations put a row in the same slice, the first does.
+
         Raises:
-            KeyError: a token was never learned.
+            KeyError: a token was not learned since `unknown` named it.
         """
         columns = [
             [OUTSIDE if token is None else known[token] for token in column]
             for known, column in zip(self._ids, tokens, strict=True)
         ]
         rows = len(tokens[0]) if tokens else 0
-        return np.array(columns, np.int64).T.reshape(rows, len(columns)).copy()
+        codes = np.array(columns, np.int64).T.reshape(rows, len(columns)).copy()
+        for one, other in self._alike:
+            codes[codes[:, one] == codes[:, other], other] = OUTSIDE
+        return codes
 
 
 def token_name(spec: SliceSpec, token: Token) -> str:
-    """The slice's canonical name in the registry."""
+    """The slice's canonical name in the registry; control characters are written as escapes."""
     match spec:
         case CrossSlice():
-            return slice_key(dict(zip(spec.features, token, strict=True)))
+            values = [_CONTROLS.sub(_escaped, part) for part in token]
         case WhereSlice():
-            return slice_key({"slice": spec.name})
+            values = [spec.name]
         case _:
-            return slice_key({spec.name: str(token)})
+            values = [_CONTROLS.sub(_escaped, str(token))]
+    return slice_key(dict(zip(_names(spec), values, strict=True)))
+
+
+def _names(spec: SliceSpec) -> tuple[str, ...]:
+    """What a declaration's slices are named by."""
+    match spec:
+        case CrossSlice():
+            return spec.features
+        case WhereSlice():
+            return ("slice",)
+        case _:
+            return (spec.name,)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match.group().encode("unicode_escape").decode("ascii")
 
 
 def other_token(spec: SliceSpec) -> Token:

@@ -1,0 +1,145 @@
+"""Sequences and values that could make the worker miscount, lose, count twice or stop."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from monitor.core.batch import ClassNames, Reading
+from monitor.core.counters import DEFAULT_TIERS, JOIN, SCALARS, CellKey, Join, Scalar
+from monitor.core.join import ModelIdentity
+from monitor.core.plan import ModelPlan
+from monitor.core.slices import SliceAssigner, VersionSlice, assign, parse_slice
+from monitor.edges.memory import ManualClock, MemoryStore
+from monitor.ports import Partition
+from tests.support.topology import Log, LogChunk, LogRecord, Worker
+from tests.support.traffic import Message
+
+START_S = 1_700_000_000 // 86_400 * 86_400
+NOW_MS = (START_S + 600) * 1000
+DAY = DEFAULT_TIERS[3]
+P, OTHER = Partition("predictions", 0), Partition("predictions", 1)
+
+
+def plan(*slices: Any) -> ModelPlan:
+    specs = [*map(parse_slice, slices), VersionSlice()]
+    reading = Reading(0.5, ClassNames(), ModelIdentity())
+    return ModelPlan("m", reading, None, SliceAssigner(specs), DEFAULT_TIERS)
+
+
+def prediction(number: int, partition: int = 0, **more: Any) -> Message:
+    record = {"request_id": f"r-{number}", "model": "m", "timestamp": START_S, "score": 0.7, **more}
+    return Message("predictions", partition, json.dumps(record).encode())
+
+
+def worker_on(messages: Sequence[Message], *slices: Any, shards: int = 1) -> Worker:
+    store = MemoryStore(shards, {"m": 600}, ManualClock(NOW_MS))
+    return Worker(store, Log(messages, NOW_MS), {"m": plan(*slices)})
+
+
+def scalars(worker: Worker, slice_key: str = "{}") -> Any:
+    assert isinstance(worker.store, MemoryStore)
+    reader = worker.store.reader()
+    slice_id = {"{}": 0, **reader.registry("m", "slices")}[slice_key]
+    (counts,) = reader.read([CellKey(SCALARS, DAY, START_S, "m", slice_id)])
+    assert counts is not None
+    return counts
+
+
+async def test_a_flood_of_categories_neither_stops_the_worker_nor_grows_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(assign, "_CACHE_TOKENS_MAX", 50)
+    # Every chunk has values that are remembered and values that are new, while the memory overflows.
+    messages = [prediction(i, features={"city": f"c-{i % 7 if i % 2 else i}"}) for i in range(400)]
+    worker = worker_on(messages, {"feature": "city", "top": 10})
+    await worker.take([P])
+    while await worker.step(P, 20):
+        pass
+    assert scalars(worker)[Scalar.REQUESTS] == 400
+    named = sum(
+        int(scalars(worker, key)[Scalar.REQUESTS]) for key in await worker.store.registry("m", "slices")
+    )
+    assert named == 400
+
+
+async def test_a_row_counts_once_in_a_slice_that_two_declarations_name() -> None:
+    messages = [
+        prediction(i, features={"sex": "F", "age": 20, "model_version": "1"}, model_version="1")
+        for i in range(10)
+    ]
+    worker = worker_on(
+        messages,
+        "sex",
+        {"feature": "sex", "top": 5},
+        {"feature": "age", "bins": [25]},
+        {"feature": "age", "bins": [25, 40]},
+        "model_version",
+    )
+    await worker.take([P])
+    await worker.step(P, 100)
+    for key in ('{"sex":"F"}', '{"age":"(-inf, 25)"}', '{"model_version":"1"}'):
+        assert scalars(worker, key)[Scalar.REQUESTS] == 10, key
+
+
+async def test_taking_some_partitions_again_forgets_none() -> None:
+    # A placing that is repeated for one partition must not unhand another, rewound in between.
+    worker = worker_on([prediction(i, partition=i % 2) for i in range(10)])
+    await worker.take([P, OTHER])
+    await worker.ingest.take({P: 0})
+    while await worker.step(P, 2):
+        pass
+    while await worker.step(OTHER, 2):
+        pass
+    assert scalars(worker)[Scalar.REQUESTS] == 10
+
+
+async def test_a_chunk_of_a_partition_never_taken_is_not_skipped() -> None:
+    worker = worker_on([prediction(i) for i in range(4)])
+    await worker.store.register({P: 0})
+    worker.positions = {P: 2}
+    while await worker.step(P, 2):
+        pass
+    assert scalars(worker)[Scalar.REQUESTS] == 4
+
+
+@pytest.mark.parametrize("kafka_ms", [-1, 0, 2**63 - 1, -(2**63)])
+async def test_no_time_of_a_record_stops_the_worker(kafka_ms: int) -> None:
+    worker = worker_on([])
+    records = [
+        LogRecord(json.dumps({"request_id": f"r-{i}", "model": "m", **more}).encode(), i, kafka_ms)
+        for i, more in enumerate([{}, {"timestamp": START_S}, {"timestamp": 10**17}, {"timestamp": -5}])
+    ]
+    worker.log.partitions[P] = records
+    await worker.take([P])
+    await worker.step(P, 2)
+    await worker.step(P, 2)
+    fences = await worker.store.fences([P])
+    assert [fence.offset if fence else None for fence in fences[P]] == [4]
+    assert scalars(worker)[Scalar.REQUESTS] == 1
+
+
+async def test_a_repeat_whose_clock_is_ahead_is_a_repeat() -> None:
+    worker = worker_on([])
+    ahead = json.dumps({"request_id": "r", "model": "m", "timestamp": START_S + 900, "score": 0.5}).encode()
+    # The brokers stamp the repeat a little later, and both times are clamped to the stamp.
+    worker.log.partitions[P] = [LogRecord(ahead, 0, NOW_MS), LogRecord(ahead, 1, NOW_MS + 5)]
+    await worker.take([P])
+    await worker.step(P, 9)
+    assert isinstance(worker.store, MemoryStore)
+    (joins,) = worker.store.reader().read([CellKey(JOIN, DAY, START_S, "m")])
+    assert joins is not None
+    assert joins[Join.DUPLICATE_PREDICTIONS] == 1
+    assert joins[Join.CONFLICTING_PREDICTIONS] == 0
+
+
+async def test_control_characters_never_reach_a_terminal() -> None:
+    worker = worker_on([prediction(0, features={"city": "a\x1b[2J\u202eb\x9b\x00"})], "city")
+    await worker.take([P])
+    await worker.step(P, 1)
+    names = await worker.store.registry("m", "slices")
+    shown = [value for name in names for value in json.loads(name).values()]
+    assert shown == ["a\\x1b[2J\\u202eb\\x9b\\x00"]
