@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping as MappingABC
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -93,7 +93,6 @@ class ClassNames:
 
     positive: bool | int | float | str = 1
     negative: bool | int | float | str | None = None
-    _cache: dict[Any, int] = field(default_factory=dict, compare=False, repr=False)
 
     def read(self, value: Any) -> int:
         """1, 0, or `UNKNOWN` for what is neither class.

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from zlib import crc32
 
 import numpy as np
@@ -28,43 +28,16 @@ from monitor.core.errors import StoreRefused
 from monitor.core.join import shards_of
 from monitor.core.mapping import Mapping as FieldMapping
 from monitor.core.plan import ModelPlan
+from monitor.edges.pieces import Chunk, Size, cut, running_maximum
 from monitor.edges.prepare import Preparer, until_answered
 from monitor.ports import Clock, Fence, Flush, FlushResult, Outcome, Partition, SeenStub, Store, StubWrite
 
 log = logging.getLogger(__name__)
 
 _CONFLICTS_MAX: Final = 100
+_ROWS_FIRST: Final = 1_000
 
 Ints = NDArray[np.int64]
-
-
-class Chunk(Protocol):
-    """One fetched piece of one partition; its records lie in `[start, next)`."""
-
-    @property
-    def topic(self) -> str:
-        """The topic's name."""
-        ...
-
-    @property
-    def partition(self) -> int:
-        """The partition's number."""
-        ...
-
-    @property
-    def start(self) -> int:
-        """The position it was fetched at."""
-        ...
-
-    @property
-    def next(self) -> int:
-        """The position after it."""
-        ...
-
-    @property
-    def records(self) -> Sequence[Any]:
-        """Kafka records with `value`, `offset` and `timestamp` (epoch ms, -1 for none), in offset order."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -94,6 +67,7 @@ class _Owned:
     fences: list[Fence]
     position: int
     watermark_ms: int
+    size: Size
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -117,7 +91,8 @@ class Ingest:
         rewind: seeks a partition back to an offset; chunks fetched before are discarded by the transport.
         clock: for waiting between retries only.
         limits: of one record.
-        piece_rows_max: a larger chunk is flushed in pieces, so that no script holds the store for long.
+        piece_rows_max: a larger chunk is flushed in pieces, so that no script holds the store for long;
+        cells_max: as is one whose flush would touch more than about so many cells of a shard.
     """
 
     def __init__(
@@ -129,6 +104,7 @@ class Ingest:
         clock: Clock,
         limits: Limits | None = None,
         piece_rows_max: int = 5_000,
+        cells_max: int = 100_000,
     ) -> None:
         self.progress = Progress()
         self._store = store
@@ -138,6 +114,7 @@ class Ingest:
         self._clock = clock
         self._limits = limits or Limits()
         self._piece_rows_max = piece_rows_max
+        self._cells_max = cells_max
         self._owned: dict[Partition, _Owned] = {}
         self._judged_s: dict[str, int] = {}
         self._preparer = Preparer(store, self._retry)
@@ -161,11 +138,6 @@ class Ingest:
         fences = await self._retry(lambda: self._store.fences(list(starts)))
         return {partition: self._reset(partition, fences[partition]) for partition in starts}
 
-    @property
-    def positions(self) -> dict[Partition, int]:
-        """Next offset to count of each partition held."""
-        return {partition: owned.position for partition, owned in self._owned.items()}
-
     async def handle(self, chunk: Chunk) -> None:
         """Count one chunk, exactly once whatever happens on the way.
 
@@ -179,16 +151,29 @@ class Ingest:
             await self._refresh(partition)
             return
         async with owned.lock:
-            for piece in pieces(chunk, self._piece_rows_max):
-                if piece.next > owned.position and not await self._handle(partition, owned, piece):
-                    return
+            rest: Chunk | None = chunk
+            while rest is not None:
+                piece, after = cut(rest, owned.size.rows)
+                if piece.next > owned.position:
+                    cells = await self._handle(partition, owned, piece)
+                    if cells is None:
+                        return
+                    rows = len(piece.records)
+                    owned.size.learn(cells, rows)
+                    if owned.size.too_many(cells, rows):
+                        continue
+                rest = after
 
-    async def _handle(self, partition: Partition, owned: _Owned, chunk: Chunk) -> bool:
-        """Count one piece. False when the partition was sent back to an earlier position."""
+    async def _handle(self, partition: Partition, owned: _Owned, chunk: Chunk) -> int | None:
+        """Count one piece, unless it touches too many cells.
+
+        Returns:
+            Most cells touched in a shard; None when the partition was sent back to an earlier position.
+        """
         if chunk.start > owned.position:
             # Records between are neither counted nor in the chunk: a seek was overtaken.
             await self._go_back(partition, owned.position)
-            return False
+            return None
         decoded = await self._decode(chunk, owned)
         results = await asyncio.gather(
             *(
@@ -196,14 +181,17 @@ class Ingest:
                 for shard in range(self._store.shards)
             )
         )
-        if not all(results):
+        touched = [cells for cells in results if cells is not None]
+        if len(touched) < len(results):
             await self._refresh(partition)
-            return False
-        self.progress.records += len(chunk.records)
-        self.progress.dead_letters += len(decoded.rejected)
-        owned.position = chunk.next
-        owned.watermark_ms = decoded.watermark_ms
-        return True
+            return None
+        most = max(touched)
+        if not owned.size.too_many(most, len(chunk.records)):
+            self.progress.records += len(chunk.records)
+            self.progress.dead_letters += len(decoded.rejected)
+            owned.position = chunk.next
+            owned.watermark_ms = decoded.watermark_ms
+        return most
 
     async def watch(self) -> None:
         """Compare every fence held with the store's; a store that went back in time is followed back.
@@ -265,28 +253,35 @@ class Ingest:
 
     async def _flush_shard(
         self, shard: int, partition: Partition, owned: _Owned, chunk: Chunk, decoded: _Decoded
-    ) -> bool:
-        """Flush what one shard takes of a chunk. False when the partition has to be read again."""
+    ) -> int | None:
+        """Flush what one shard takes of a piece, unless it touches too many cells.
+
+        Returns:
+            Cells touched; None when the partition has to be read again.
+        """
         for _ in range(_CONFLICTS_MAX):
             fence = owned.fences[shard]
             if fence.offset >= chunk.next:
-                return True
+                return 0
             flush = await self._build(shard, partition, fence, chunk, decoded)
+            cells = sum(len(increment.cells) for increment in flush.increments)
+            if owned.size.too_many(cells, len(chunk.records)):
+                return cells
             result = await self._retry(partial(self._store.flush, flush))
             self.progress.flushes += 1
             match result.outcome:
                 case Outcome.OK:
                     owned.fences[shard] = Fence(chunk.next, flush.watermark_ms)
-                    return True
+                    return cells
                 case Outcome.ALREADY:
                     owned.fences[shard] = Fence(result.stored, flush.watermark_ms)
-                    return True
+                    return cells
                 case Outcome.CONFLICT:
                     self.progress.conflicts += 1
                 case _:
                     self._say(result, shard, partition)
-                    return False
-        return False
+                    return None
+        return None
 
     async def _build(
         self, shard: int, partition: Partition, fence: Fence, chunk: Chunk, decoded: _Decoded
@@ -372,7 +367,8 @@ class Ingest:
         lowest = min(known, key=lambda fence: fence.offset)
         owned = self._owned.get(partition)
         if owned is None:
-            owned = self._owned[partition] = _Owned(known, 0, 0)
+            size = Size(min(_ROWS_FIRST, self._piece_rows_max), self._piece_rows_max, self._cells_max)
+            owned = self._owned[partition] = _Owned(known, 0, 0, size)
         owned.fences = known
         owned.position, owned.watermark_ms = lowest.offset, lowest.watermark_ms
         return lowest.offset
@@ -391,43 +387,4 @@ class Ingest:
         return await until_answered(call, self._clock, count)
 
 
-@dataclass(frozen=True)
-class Piece:
-    """A part of a chunk; the parts' ranges meet, so holes in the log lie inside them."""
-
-    topic: str
-    partition: int
-    start: int
-    next: int
-    records: Sequence[Any]
-
-
-def pieces(chunk: Chunk, rows_max: int) -> Iterator[Chunk]:
-    """A chunk in parts of at most `rows_max` records."""
-    if len(chunk.records) <= rows_max:
-        yield chunk
-        return
-    start = chunk.start
-    for at in range(0, len(chunk.records), rows_max):
-        records = chunk.records[at : at + rows_max]
-        last = at + rows_max >= len(chunk.records)
-        end = chunk.next if last else records[-1].offset + 1
-        yield Piece(chunk.topic, chunk.partition, start, end, records)
-        start = end
-
-
-def running_maximum(batches: Sequence[PredictionBatch | LabelBatch], start_ms: int) -> tuple[Ints, Ints]:
-    """Running maximum of event time over the records of a chunk, whatever their model.
-
-    Returns:
-        (offsets, watermarks_ms), int64[n] each, in offset order.
-    """
-    if not batches:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    offsets = np.concatenate([batch.offsets for batch in batches])
-    times = np.concatenate([batch.times_ms for batch in batches])
-    order = np.argsort(offsets, kind="stable")
-    return offsets[order], np.maximum(np.maximum.accumulate(times[order]), start_ms)
-
-
-__all__ = ["Chunk", "Ingest", "Progress", "Source", "running_maximum"]
+__all__ = ["Ingest", "Progress", "Source"]

@@ -13,9 +13,10 @@ from monitor.core.counters import DEFAULT_TIERS, JOIN, SCALARS, CellKey, Join, S
 from monitor.core.join import ModelIdentity
 from monitor.core.plan import ModelPlan
 from monitor.core.slices import SliceAssigner, VersionSlice, assign, parse_slice
+from monitor.edges.ingest import Ingest
 from monitor.edges.memory import ManualClock, MemoryStore
-from monitor.ports import Partition
-from tests.support.topology import Log, LogChunk, LogRecord, Worker
+from monitor.ports import Flush, FlushResult, Partition
+from tests.support.topology import SOURCES, Log, LogRecord, Worker
 from tests.support.traffic import Message
 
 START_S = 1_700_000_000 // 86_400 * 86_400
@@ -83,6 +84,44 @@ async def test_a_row_counts_once_in_a_slice_that_two_declarations_name() -> None
     await worker.step(P, 100)
     for key in ('{"sex":"F"}', '{"age":"(-inf, 25)"}', '{"model_version":"1"}'):
         assert scalars(worker, key)[Scalar.REQUESTS] == 10, key
+
+
+class Scales(MemoryStore):
+    """Weighs every flush."""
+
+    heaviest = 0
+
+    async def flush(self, flush: Flush) -> FlushResult:
+        self.heaviest = max(self.heaviest, sum(len(increment.cells) for increment in flush.increments))
+        return await super().flush(flush)
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+async def test_labels_for_many_old_buckets_come_in_small_flushes(shards: int) -> None:
+    # A night's labels in one chunk: each touches cells of its own in every tier and slice.
+    days = 40
+    predictions = [
+        prediction(i, timestamp=START_S - i * 86_400 // 25, features={"sex": "FM"[i % 2]})
+        for i in reversed(range(25 * days))
+    ]
+    labels = [
+        Message("labels", 0, json.dumps({"request_id": f"r-{i}", "model": "m", "label": i % 2}).encode())
+        for i in range(25 * days)
+    ]
+    store = Scales(shards, {"m": 600}, ManualClock(NOW_MS))
+    worker = Worker(store, Log([*predictions, *labels], NOW_MS), {"m": plan("sex")})
+    worker.ingest = Ingest(store, {"m": plan("sex")}, SOURCES, worker.rewind, ManualClock(), cells_max=2_000)
+    await worker.take([P, Partition("labels", 0)])
+    for partition in worker.positions:
+        while await worker.step(partition, 5_000):
+            pass
+    # Pieces of a hundred records are not cut: of one shard, they touch no more than this.
+    assert store.heaviest <= 100 * 80
+    reader = store.reader()
+    keys = [CellKey(SCALARS, DAY, START_S - day * 86_400, "m") for day in range(days + 1)]
+    found = [counts for counts in reader.read(keys) if counts is not None]
+    assert sum(int(counts[Scalar.REQUESTS]) for counts in found) == 25 * days
+    assert sum(int(counts[Scalar.LABELLED]) for counts in found) == 25 * days
 
 
 async def test_taking_some_partitions_again_forgets_none() -> None:

@@ -85,9 +85,10 @@ class Worker:
     ingest: Ingest = field(init=False)
 
     def __post_init__(self) -> None:
-        self.ingest = Ingest(self.store, self.models, SOURCES, self._rewind, ManualClock())
+        self.ingest = Ingest(self.store, self.models, SOURCES, self.rewind, ManualClock())
 
-    async def _rewind(self, partition: Partition, offset: int) -> None:
+    async def rewind(self, partition: Partition, offset: int) -> None:
+        """Read a partition again from an offset."""
         self.positions[partition] = offset
 
     async def take(self, partitions: Sequence[Partition]) -> None:

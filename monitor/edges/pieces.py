@@ -1,0 +1,119 @@
+"""Chunks cut into pieces whose flushes hold the store for a moment only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.core.batch import LabelBatch, PredictionBatch
+
+ROWS_MIN: Final = 100
+"""A piece is not cut further, whatever it touches."""
+
+Ints = NDArray[np.int64]
+
+
+class Chunk(Protocol):
+    """One fetched piece of one partition; its records lie in `[start, next)`."""
+
+    @property
+    def topic(self) -> str:
+        """The topic's name."""
+        ...
+
+    @property
+    def partition(self) -> int:
+        """The partition's number."""
+        ...
+
+    @property
+    def start(self) -> int:
+        """The position it was fetched at."""
+        ...
+
+    @property
+    def next(self) -> int:
+        """The position after it."""
+        ...
+
+    @property
+    def records(self) -> Sequence[Any]:
+        """Kafka records with `value`, `offset` and `timestamp` (epoch ms, -1 for none), in offset order."""
+        ...
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a chunk; the parts' ranges meet, so holes in the log lie inside them."""
+
+    topic: str
+    partition: int
+    start: int
+    next: int
+    records: Sequence[Any]
+
+
+def cut(chunk: Chunk, rows_max: int) -> tuple[Chunk, Chunk | None]:
+    """The first part of a chunk, of at most `rows_max` records, and the rest."""
+    if len(chunk.records) <= rows_max:
+        return chunk, None
+    first, rest = chunk.records[:rows_max], chunk.records[rows_max:]
+    end = first[-1].offset + 1
+    return (
+        Piece(chunk.topic, chunk.partition, chunk.start, end, first),
+        Piece(chunk.topic, chunk.partition, end, chunk.next, rest),
+    )
+
+
+@dataclass
+class Size:
+    """How many records go in a piece: learned from what the last ones touched.
+
+    Rows of one minute share their cells; labels that come late touch some hundred cells each, and a script
+    that adds to millions of cells would hold up everybody.
+
+    Attributes:
+        rows: records of the next piece.
+        rows_max: never more.
+        cells_max: cells one flush is to touch.
+    """
+
+    rows: int
+    rows_max: int
+    cells_max: int
+
+    def too_many(self, cells: int, rows: int) -> bool:
+        """Whether a piece of so many records and touched cells is to be cut again before it is sent."""
+        return cells > 2 * self.cells_max and rows > ROWS_MIN
+
+    def learn(self, cells: int, rows: int) -> None:
+        """Choose the next size after a piece of `rows` records touched `cells` cells of one shard.
+
+        >>> size = Size(1_000, 5_000, 100_000)
+        >>> size.learn(400_000, 1_000)
+        >>> size.rows
+        250
+        """
+        fitting = rows * self.cells_max // max(cells, 1)
+        if fitting < self.rows:
+            self.rows = max(fitting, min(ROWS_MIN, self.rows))
+        elif rows >= self.rows:
+            self.rows = min(fitting, 4 * self.rows, self.rows_max)
+
+
+def running_maximum(batches: Sequence[PredictionBatch | LabelBatch], start_ms: int) -> tuple[Ints, Ints]:
+    """Running maximum of event time over the records of a chunk, whatever their model.
+
+    Returns:
+        (offsets, watermarks_ms), int64[n] each, in offset order.
+    """
+    if not batches:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    offsets = np.concatenate([batch.offsets for batch in batches])
+    times = np.concatenate([batch.times_ms for batch in batches])
+    order = np.argsort(offsets, kind="stable")
+    return offsets[order], np.maximum(np.maximum.accumulate(times[order]), start_ms)
