@@ -37,7 +37,7 @@ from tests.support.traffic import SLICES, YOUNG, make_log, oracle
 ROWS = int(os.environ.get("MONITOR_TEST_KILLED_ROWS", "4000"))
 KILLS = 5
 MODELS = ("credit", "shadow")
-QUIET_S = 120.0
+QUIET_S = 120.0 + ROWS / 200
 
 
 def settings(bootstrap: str, redis_url: str, predictions: str, labels: str, suffix: str) -> dict[str, object]:
