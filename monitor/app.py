@@ -35,6 +35,7 @@ from monitor.edges.kafka.options import KafkaWorkerConfig
 from monitor.edges.kafka.publisher import KafkaPublisher
 from monitor.edges.kafka.worker import create_app, run_worker
 from monitor.edges.memory import SystemClock
+from monitor.edges.outbox import empty_outbox
 from monitor.edges.prepare import Preparer, until_answered
 from monitor.edges.reader import MetricsReader
 from monitor.edges.redis.payload import Limits as StoreLimits
@@ -52,10 +53,7 @@ STUB_WAIT_MIN_S: Final = 120
 EMBEDDED_REBALANCE_S: Final = 3
 
 _WATCH_S: Final = 1.0
-_OUTBOX_S: Final = 0.1
 _EVALUATOR_STOP_S: Final = 10.0
-_OUTBOX_BATCH: Final = 500
-_TOPIC_RETRY_S: Final = 5.0
 
 
 def model_plan(name: str, model: ModelSettings, settings: Settings) -> ModelPlan:
@@ -102,7 +100,12 @@ def open_store(settings: Settings) -> RedisStore:
 
 def open_reader(settings: Settings) -> RedisReader:
     """The reading side of the store; connects at the first call."""
-    return RedisReader(settings.redis.url, settings.redis.shards, **_redis_access(settings))
+    return RedisReader(
+        settings.redis.url,
+        settings.redis.shards,
+        limits=StoreLimits(outbox_max=settings.limits.outbox_max),
+        **_redis_access(settings),
+    )
 
 
 def _redis_access(settings: Settings) -> dict[str, Any]:
@@ -197,19 +200,19 @@ class Worker:
         await self._open()
         evaluator = await self._evaluator()
         app = create_app(self._config, self, self._flow)
-        publisher = KafkaPublisher(
-            self._config.connection,
-            {
-                "alerts": self._settings.kafka.alerts.topic,
-                "dead_letters": self._settings.kafka.dead_letters.topic,
-            },
+        kafka = self._settings.kafka
+        alerts = KafkaPublisher(self._config.connection, {"alerts": kafka.alerts.topic})
+        letters = KafkaPublisher(self._config.connection, {"dead_letters": kafka.dead_letters.topic})
+        loops = (
+            self._watch(),
+            empty_outbox(self._store, alerts, "alerts", self._clock),
+            empty_outbox(self._store, letters, "dead_letters", self._clock),
         )
         try:
-            async with _running(self._watch(), self._publish(publisher)), _thread(evaluator):
+            async with alerts, letters, _running(*loops), _thread(evaluator):
                 log.info("worker started", extra={"worker": self.name, "topics": list(self._config.topics)})
                 return await run_worker(app, outage=lambda: self._store_away)
         finally:
-            await publisher.close()
             await self._store.close()
 
     async def _open(self) -> None:
@@ -278,22 +281,6 @@ class Worker:
                 self._store_away = False
             except StoreUnavailable:
                 self._store_away = True
-
-    async def _publish(self, publisher: KafkaPublisher) -> None:
-        """Empty the outbox; a missing topic keeps its entries and stalls nothing else."""
-        while True:
-            try:
-                entries = await self._store.outbox_read(_OUTBOX_BATCH)
-                if entries:
-                    await publisher.publish(entries)
-                    await self._store.outbox_ack(entries)
-                    continue
-                await self._clock.sleep(_OUTBOX_S)
-            except StoreUnavailable:
-                await self._clock.sleep(1.0)
-            except KafkaError as error:
-                log.warning("the outbox waits: %s", error)
-                await self._clock.sleep(_TOPIC_RETRY_S)
 
 
 @contextlib.asynccontextmanager

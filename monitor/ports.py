@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from monitor.core.counters import CellKey, Counts, Increment, Rows
 
@@ -114,12 +114,16 @@ class FlushResult:
     conflicts: tuple[bytes, ...] = ()
 
 
+TopicKind = Literal["alerts", "dead_letters"]
+"""What leaves through an outbox."""
+
+
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
-    """A record waiting to be published: id in the outbox, `alerts` or `dead_letters`, key and value."""
+    """A record waiting to be published: id in the outbox, kind of topic, key and value."""
 
     id: str
-    topic_kind: str
+    topic_kind: TopicKind
     key: bytes
     value: bytes
 
@@ -202,8 +206,8 @@ class Store(Protocol):
         """Event time (epoch s) before which the evaluator has judged a model's labels; 0 if unknown."""
         ...
 
-    async def outbox_read(self, count: int) -> list[OutboxEntry]:
-        """The oldest entries of the outbox of every shard, at most `count`."""
+    async def outbox_read(self, topic_kind: TopicKind, count: int) -> list[OutboxEntry]:
+        """The oldest entries for one kind of topic, at most `count`: one that waits holds up no other."""
         ...
 
     async def outbox_ack(self, entries: Sequence[OutboxEntry]) -> None:

@@ -20,7 +20,7 @@ from monitor.edges.kafka.alert_stream import AlertStream, Newest
 from monitor.edges.kafka.connection import KafkaConnection
 from monitor.edges.kafka.publisher import KafkaPublisher
 from monitor.edges.kafka.topics import TopicProducer, TopicSpec
-from monitor.ports import OutboxEntry, Partition
+from monitor.ports import OutboxEntry, Partition, TopicKind
 
 MakeTopic = Callable[..., str]
 
@@ -48,7 +48,7 @@ def alert(identity: str, lease_epoch: int, sequence: int, **changes: Any) -> Ale
     return Alert(identity=identity, lease_epoch=lease_epoch, sequence=sequence, **{**values, **changes})
 
 
-def entries(*alerts: Alert, kind: str = "alerts") -> list[OutboxEntry]:
+def entries(*alerts: Alert, kind: TopicKind = "alerts") -> list[OutboxEntry]:
     return [
         OutboxEntry(str(at), kind, one.identity.encode(), one.model_dump_json().encode())
         for at, one in enumerate(alerts)

@@ -81,7 +81,7 @@ async def use(store: RedisStore, reader: RedisReader) -> None:
     assert reader.partitions()[P].caught_up
     assert len(reader.evidence("m", "violations/age/null")) == store.shards
     reader.write_views("m", {"5m/all": {"requests": "1"}}, 60)
-    entries = await store.outbox_read(99)
+    entries = [*await store.outbox_read("alerts", 99), *await store.outbox_read("dead_letters", 99)]
     assert len(entries) == 1 + store.shards
     await store.outbox_ack(entries)
     assert reader.outbox_dropped(["m"]) == 0

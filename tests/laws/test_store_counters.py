@@ -206,15 +206,15 @@ async def test_dead_letters_wait_in_a_bounded_outbox(any_backend: Backend, open_
     adding = await adder(any_backend, open_store)
     await adding.add(dead_letters=[b"one", b"two"])
     await adding.add(dead_letters=[b"three"])
-    entries = await adding.store.outbox_read(2)
+    entries = await adding.store.outbox_read("dead_letters", 2)
     assert [(e.topic_kind, e.key, e.value) for e in entries] == [
         ("dead_letters", b"", b"one"),
         ("dead_letters", b"", b"two"),
     ]
     await adding.store.outbox_ack(entries)
-    assert [e.value for e in await adding.store.outbox_read(9)] == [b"three"]
+    assert [e.value for e in await adding.store.outbox_read("dead_letters", 9)] == [b"three"]
     await adding.add(dead_letters=[b"%d" % i for i in range(150)])
-    values = [e.value for e in await adding.store.outbox_read(1_000)]
+    values = [e.value for e in await adding.store.outbox_read("dead_letters", 1_000)]
     assert values == [b"three", *(b"%d" % i for i in range(99))]
 
 

@@ -53,7 +53,7 @@ async def test_a_commit_may_be_repeated(any_backend: Backend, open_store: Open) 
     for _ in range(2):
         assert reader.commit("m", epoch, 0, b"s1", [(b"key", b"alert")], {})
     assert reader.state("m") == (b"s1", 1)
-    assert len(await store.outbox_read(10)) == 1
+    assert len(await store.outbox_read("alerts", 10)) == 1
 
 
 async def test_alerts_leave_through_the_outbox(any_backend: Backend, open_store: Open) -> None:
@@ -64,17 +64,17 @@ async def test_alerts_leave_through_the_outbox(any_backend: Backend, open_store:
     any_backend.pass_ms(5)
     await store.register({P: 0})
     await store.flush(Flush(1, P, 0, 0, 1, 0, dead_letters=[b"letter"]))
-    entries = await store.outbox_read(10)
-    assert [(e.topic_kind, e.key, e.value) for e in entries] == [
+    alerts, letters = await store.outbox_read("alerts", 10), await store.outbox_read("dead_letters", 10)
+    assert [(e.topic_kind, e.key, e.value) for e in alerts] == [
         ("alerts", b"k1", b"v1"),
         ("alerts", b"k2", b"v2"),
-        ("dead_letters", b"", b"letter"),
     ]
-    await store.outbox_ack(entries[:2])
-    assert await store.outbox_read(10) == entries[2:]
-    await store.outbox_ack(entries)
+    assert [(e.topic_kind, e.key, e.value) for e in letters] == [("dead_letters", b"", b"letter")]
+    await store.outbox_ack(alerts[:1])
+    assert await store.outbox_read("alerts", 10) == alerts[1:]
+    await store.outbox_ack([*alerts, *letters])
     await store.outbox_ack([])
-    assert await store.outbox_read(10) == []
+    assert await store.outbox_read("alerts", 10) == await store.outbox_read("dead_letters", 10) == []
 
 
 async def test_partitions_as_the_evaluator_sees_them(any_backend: Backend, open_store: Open) -> None:

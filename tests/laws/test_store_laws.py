@@ -231,7 +231,7 @@ async def test_a_conflict_writes_nothing(any_backend: Backend, open_store: Open)
     found = await store.read_stubs(0, MODEL, keys)
     assert [stub and stub.value for stub in found] == [b"first", None, None]
     assert any_backend.reader().read([increment.key]) == [None]
-    assert await store.outbox_read(10) == []
+    assert await store.outbox_read("dead_letters", 10) == []
     assert await store.fences([P]) == {P: [Fence(1)]}
 
 

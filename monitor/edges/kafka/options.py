@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal, Self
+from dataclasses import dataclass
+from typing import Literal
 
 from monitor.edges.kafka.connection import KafkaConnection
 
@@ -48,7 +48,3 @@ class KafkaWorkerConfig:
     def topics(self) -> tuple[str, ...]:
         """Every topic read, predictions first."""
         return (*self.predictions, *self.labels)
-
-    def for_embedded(self) -> Self:
-        """The same for the bundled broker, whose group joins wait on these timeouts."""
-        return replace(self, session_timeout_s=4.0, rebalance_timeout_s=3.0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from monitor.core.counters import CellKey, Counts
 from monitor.edges.memory.clock import WallClock
-from monitor.ports import Fence, OutboxEntry, Partition
+from monitor.ports import Fence, OutboxEntry, Partition, TopicKind
 
 Address = tuple[str, str, int, str, int]
 
@@ -86,7 +86,7 @@ class Contents:
             return None
         return array
 
-    def queue(self, topic_kind: str, key: bytes, value: bytes) -> None:
+    def queue(self, topic_kind: TopicKind, key: bytes, value: bytes) -> None:
         """Append to the outbox; when it is full the oldest alert falls, or the newest dead letter."""
         if len(self.outbox) >= self.outbox_max:
             self.outbox_dropped += 1

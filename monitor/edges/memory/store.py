@@ -24,6 +24,7 @@ from monitor.ports import (
     Outcome,
     Partition,
     SeenStub,
+    TopicKind,
 )
 
 LIVE_GENERATIONS: Final = 3
@@ -167,9 +168,9 @@ class MemoryStore:
         view = self.contents.evaluators[model].views.get(EVALUATOR_VIEW, {})
         return int(view.get(JUDGED_FIELD, 0))
 
-    async def outbox_read(self, count: int) -> list[OutboxEntry]:
+    async def outbox_read(self, topic_kind: TopicKind, count: int) -> list[OutboxEntry]:
         """See `monitor.ports.Store.outbox_read`."""
-        return list(self.contents.outbox)[:count]
+        return [entry for entry in self.contents.outbox if entry.topic_kind == topic_kind][:count]
 
     async def outbox_ack(self, entries: Sequence[OutboxEntry]) -> None:
         """See `monitor.ports.Store.outbox_ack`."""

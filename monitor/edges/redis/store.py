@@ -28,6 +28,7 @@ from monitor.ports import (
     Outcome,
     Partition,
     SeenStub,
+    TopicKind,
 )
 
 STUB_PARTS: Final = 256
@@ -231,10 +232,10 @@ class RedisStore:
         found = await self._link.call("HGET", keys.view(model, EVALUATOR_VIEW), JUDGED_FIELD)
         return int(found or 0)
 
-    async def outbox_read(self, count: int) -> list[OutboxEntry]:
+    async def outbox_read(self, topic_kind: TopicKind, count: int) -> list[OutboxEntry]:
         """See `monitor.ports.Store.outbox_read`; of several workers, one publishes each outbox."""
         entries: list[OutboxEntry] = []
-        for slot in self._slots():
+        for slot in self._slots(topic_kind):
             found = await self._link.script(
                 "outbox_read",
                 [keys.outbox(slot), keys.outbox_publisher(slot)],
@@ -247,9 +248,7 @@ class RedisStore:
             for entry_id, fields in found:
                 entry = dict(zip(fields[::2], fields[1::2], strict=True))
                 entries.append(
-                    OutboxEntry(
-                        f"{slot}|{entry_id.decode()}", entry[b"kind"].decode(), entry[b"key"], entry[b"value"]
-                    )
+                    OutboxEntry(f"{slot}|{entry_id.decode()}", topic_kind, entry[b"key"], entry[b"value"])
                 )
         entries.sort(key=_age)
         return entries[:count]
@@ -263,9 +262,10 @@ class RedisStore:
         for slot, entry_ids in by_slot.items():
             await self._link.call("XDEL", keys.outbox(slot), *entry_ids)
 
-    def _slots(self) -> list[str]:
-        shards = [keys.shard_slot(shard) for shard in range(self._shards)]
-        return [*(keys.evaluator_slot(model) for model in self._label_wait_s), *shards]
+    def _slots(self, topic_kind: TopicKind) -> list[str]:
+        if topic_kind == "alerts":
+            return [keys.evaluator_slot(model) for model in self._label_wait_s]
+        return [keys.shard_slot(shard) for shard in range(self._shards)]
 
     async def _shard_fences(self, names: Sequence[str]) -> list[list[bytes | None]]:
         calls = (self._link.call("HMGET", keys.fence(shard), *names) for shard in range(self._shards))
