@@ -65,12 +65,14 @@ class StubWrite:
         key: 12-byte digest of the request id (`monitor.core.join.stub_key`).
         seen: what `read_stubs` answered, None for absent.
         value: the new value; the stub stays in its generation, or enters the present one when it was absent.
+        renew: it enters the present generation though it was there before.
     """
 
     model: str
     key: bytes
     seen: SeenStub | None
     value: bytes
+    renew: bool = False
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class Limits(Section):
 
     record_bytes_max: int = Field(1_048_576, ge=256, description="Largest record that is read, in bytes.")
     depth_max: int = Field(32, ge=2, le=200, description="Deepest nesting that is read.")
-    slices_max: int = Field(1_000, ge=1, description="Slices of one model; the rest is (other).")
+    slices_max: int = Field(1_000, ge=1, le=65_535, description="Slices of one model; the rest is (other).")
     outbox_max: int = Field(
         100_000,
         ge=100,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from monitor.core.decode import Rejected, Row, Unreadable, event_time_ms
 from monitor.core.join import ModelIdentity, stub_key
 from monitor.core.mapping import Mapping
+from monitor.core.schema.feature import number_text
 from monitor.core.schema.violations import Code
 
 UNKNOWN: Final = -1
@@ -120,7 +121,7 @@ def _plain(value: bool | float | str) -> str:
     if isinstance(value, str):
         text = value.strip()
         return {"true": "1", "false": "0", "1.0": "1", "0.0": "0"}.get(text.lower(), text)
-    return f"{float(value):g}" if abs(value) < 1e15 else str(value)
+    return number_text(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,12 +181,14 @@ class Joined:
     Attributes:
         writes: stub key → new value, in order of first change. A stub that decided a row is there also where
             it stays as it was: the flush must fail if it is no longer what was seen.
+        renewed: keys of stubs that begin their life now, though a parked label was there before.
         counted: rows of the batch whose prediction counts.
         effects: label contributions.
         counts: join counters.
     """
 
     writes: dict[bytes, bytes] = field(default_factory=dict)
+    renewed: set[bytes] = field(default_factory=set)
     counted: list[int] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
     counts: list[JoinCount] = field(default_factory=list)
@@ -224,6 +226,7 @@ def join_predictions(
         joined.counted.append(row)
         adopted = stub._replace(label=old.label)
         writes[key] = adopted.pack()
+        joined.renewed.add(key)
         if old.label is not None:
             joined.effects.append(Effect(adopted, old.label.value, retracted=False, fresh=True, row=row))
             joined.counts.append(JoinCount(Join.ADOPTED_LABELS, old.label.order.time_ms, create=False))

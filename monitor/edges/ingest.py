@@ -313,7 +313,7 @@ class Ingest:
                     plan, batch, source, decoded.watermark_ms, self._judged_s.get(plan.name, 0), rows, values
                 )
             writes += [
-                StubWrite(plan.name, key, seen.get(key), value)
+                StubWrite(plan.name, key, seen.get(key), value, key in counted.joined.renewed)
                 for key, value in counted.joined.writes.items()
             ]
             increments += counted.increments

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 _WAITS_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 _EXPLAINED_PER_KIND: Final = 8
+_NAMES_PER_CALL: Final = 5_000
 
 Retry = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 Ints = NDArray[np.int64]
@@ -101,7 +103,10 @@ class Preparer:
         return known
 
     async def _ids(self, plan: ModelPlan, family: str, names: Sequence[str], limit: int) -> list[int]:
-        ids: list[int] = await self._retry(lambda: self._store.ids(plan.name, family, names, limit))
+        ids: list[int] = []
+        for first in range(0, len(names), _NAMES_PER_CALL):
+            part = names[first : first + _NAMES_PER_CALL]
+            ids += await self._retry(partial(self._store.ids, plan.name, family, part, limit))
         return ids
 
 

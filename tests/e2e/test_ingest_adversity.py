@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -12,9 +12,11 @@ from monitor.core.batch import ClassNames, Reading
 from monitor.core.counters import DEFAULT_TIERS, JOIN, SCALARS, CellKey, Join, Scalar
 from monitor.core.join import ModelIdentity
 from monitor.core.plan import ModelPlan
-from monitor.core.slices import SliceAssigner, VersionSlice, assign, parse_slice
+from monitor.core.slices import BinSlice, SliceAssigner, VersionSlice, assign, parse_slice
 from monitor.edges.ingest import Ingest
 from monitor.edges.memory import ManualClock, MemoryStore
+from monitor.edges.prepare import Preparer
+from monitor.edges.reference import count_reference
 from monitor.ports import Flush, FlushResult, Partition
 from tests.support.topology import SOURCES, Log, LogRecord, Worker
 from tests.support.traffic import Message
@@ -182,3 +184,48 @@ async def test_control_characters_never_reach_a_terminal() -> None:
     names = await worker.store.registry("m", "slices")
     shown = [value for name in names for value in json.loads(name).values()]
     assert shown == ["a\\x1b[2J\\u202eb\\x9b\\x00"]
+
+
+async def test_a_prediction_is_remembered_as_long_after_a_parked_label_as_after_none() -> None:
+    # Its label waited for it for more than the label wait; its repeat comes a minute later.
+    worker = worker_on([prediction(0), prediction(0, partition=1)])
+    label = json.dumps({"request_id": "r-0", "model": "m", "label": 1}).encode()
+    labels = Partition("labels", 0)
+    worker.log.partitions[labels] = [LogRecord(label, 0, NOW_MS)]
+    await worker.take([P, OTHER, labels])
+    assert isinstance(worker.store, MemoryStore)
+    clock = worker.store.contents.clock
+    assert isinstance(clock, ManualClock)
+    await worker.step(labels, 1)
+    clock.advance(890 - clock.now_ms() / 1000 % 300)
+    await worker.step(P, 1)
+    clock.advance(60)
+    await worker.step(OTHER, 1)
+    counts = scalars(worker)
+    assert (counts[Scalar.REQUESTS], counts[Scalar.LABELLED]) == (1, 1)
+
+
+def test_bins_and_classes_that_differ_have_different_names() -> None:
+    labels = BinSlice("amount", (1_234_567.0, 1_234_568.0, 1_234_569.0)).labels
+    assert labels[1:3] == ("[1234567, 1234568)", "[1234568, 1234569)")
+    assert ClassNames(1_000_001).read(1_000_002) == -1
+    assert ClassNames(0.1234567, 0.1234568).read(0.1234568) == 0
+
+
+async def test_names_are_asked_for_in_calls_of_bounded_size() -> None:
+    class Counting(MemoryStore):
+        longest = 0
+
+        async def ids(self, model: str, family: str, names: Sequence[str], limit: int) -> list[int]:
+            self.longest = max(self.longest, len(names))
+            return await super().ids(model, family, names, limit)
+
+    store = Counting(1, {"m": 600}, ManualClock(NOW_MS))
+    rows = ({"features": {"city": f"c-{i}"}, "score": 0.5, "label": 1} for i in range(20_000))
+
+    async def answered(call: Callable[[], Awaitable[Any]]) -> Any:
+        return await call()
+
+    counts = await count_reference(plan({"feature": "city", "top": 5}), Preparer(store, answered), rows)
+    assert counts[0][Scalar.REQUESTS] == 20_000
+    assert store.longest <= 5_000

@@ -295,6 +295,23 @@ async def test_a_stub_lives_for_three_generations(any_backend: Backend, open_sto
     assert new.outcome is Outcome.OK
 
 
+async def test_a_renewed_stub_lives_as_long_as_a_new_one(any_backend: Backend, open_store: Open) -> None:
+    any_backend.fresh(1)
+    store = await open_store()
+    await store.register({P: 0})
+    half_ms, key = 500, b"0123456789ab"
+    any_backend.pass_ms(half_ms - any_backend.reader().now_ms() % half_ms + 50)
+    await store.flush(stub_flush(0, 1, [StubWrite("brief", key, None, b"parked")]))
+    any_backend.pass_ms(half_ms)
+    (seen,) = await store.read_stubs(0, "brief", [key])
+    assert seen is not None
+    renewed = await store.flush(stub_flush(1, 2, [StubWrite("brief", key, seen, b"known", renew=True)]))
+    assert renewed.outcome is Outcome.OK
+    assert await store.read_stubs(0, "brief", [key]) == [SeenStub(b"known", seen.generation + 1)]
+    any_backend.pass_ms(2 * half_ms)  # the parked one would be gone
+    assert await store.read_stubs(0, "brief", [key]) == [SeenStub(b"known", seen.generation + 1)]
+
+
 async def test_a_big_flush_is_one_flush(any_backend: Backend, open_store: Open) -> None:
     any_backend.fresh(1)
     store = await open_store()

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final
 
+from monitor.core.schema.feature import number_text
+
 OTHER: Final = "(other)"
 MISSING: Final = "(missing)"
 VALUES_MAX: Final = 100
@@ -81,7 +83,7 @@ class BinSlice:
         >>> BinSlice("age", (25.0, 40.0)).labels
         ('(-inf, 25)', '[25, 40)', '[40, inf)')
         """
-        edges = ("-inf", *(f"{edge:g}" for edge in self.bins), "inf")
+        edges = ("-inf", *map(number_text, self.bins), "inf")
         return tuple(
             f"{'(' if i == 0 else '['}{low}, {high})"
             for i, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True))

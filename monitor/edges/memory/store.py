@@ -128,7 +128,7 @@ class MemoryStore:
             generations = shard.stubs.setdefault(write.model, {})
             for old in [each for each in generations if each <= present - LIVE_GENERATIONS]:
                 del generations[old]
-            generation = present if write.seen is None else write.seen.generation
+            generation = present if write.seen is None or write.renew else write.seen.generation
             generations.setdefault(generation, {})[write.key] = write.value
         for increment in flush.increments:
             if increment.create and increment.ttl_s > 0 and not increment.key.retracted:

@@ -93,11 +93,13 @@ if #conflicts > 0 then
   return { 'conflict', stored, conflicts }
 end
 
--- 4. Stubs. A known one stays in its generation; a new one enters the present; some were only checked.
+-- 4. Stubs. A known one stays in its generation; a new one enters the present, as does a renewed one, whose
+-- older self is found no more; some were only checked.
 for _, group in ipairs(stubs) do
   local base, half_ms, generation, part, fields, fresh = group[1], group[2], group[3], group[4], group[5], group[7]
   local present = math.floor(now_ms / half_ms)
-  local key = name(base, generation < 0 and present or generation, part)
+  local enters = generation < 0 or group[8]
+  local key = name(base, enters and present or generation, part)
   local step = STEP / 2
   for i = 1, #fresh, step do
     local pairs_ = {}
@@ -107,7 +109,7 @@ for _, group in ipairs(stubs) do
     end
     redis.call('HSET', key, unpack(pairs_))
   end
-  if generation < 0 then
+  if enters then
     -- The generation that just died is freed off the main thread; the expiry is for a model gone quiet.
     redis.call('UNLINK', name(base, present - LIVE, part))
     local dies_ms = (present + LIVE) * half_ms + math.min(half_ms, 60000)

@@ -126,20 +126,21 @@ def _encode(value: Any) -> bytes:
 
 
 def _stubs(shard: int, writes: Iterable[StubWrite], plan: StubPlan) -> list[list[Any]]:
-    """Stubs by where they lie: [prefix, half_ms, generation, part, ids, values seen, values to write].
+    """Stubs by where they lie: [prefix, half_ms, generation, part, ids, values seen, values to write, renew].
 
     What is only checked (its value stays) lies in groups of its own, with nothing to write.
     """
-    groups: dict[tuple[str, int, int, bool], list[Any]] = {}
+    groups: dict[tuple[str, int, int, bool, bool], list[Any]] = {}
     part = plan.part
     for write in writes:
         seen = write.seen
         stays = seen is not None and seen.value == write.value
-        where = (write.model, ABSENT if seen is None else seen.generation, part(write.key), stays)
+        generation = ABSENT if seen is None else seen.generation
+        where = (write.model, generation, part(write.key), stays, write.renew)
         group = groups.get(where)
         if group is None:
             prefix, half_ms = keys.stubs(shard, write.model), plan.half_ms[write.model]
-            group = groups[where] = [prefix, half_ms, where[1], where[2], [], [], []]
+            group = groups[where] = [prefix, half_ms, generation, where[2], [], [], [], write.renew]
         group[4].append(write.key)
         if seen is not None:
             group[5].append(seen.value)
