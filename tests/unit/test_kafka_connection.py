@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+import threading
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from monitor.core.errors import KafkaError
 from monitor.edges.kafka import connection as module
 from monitor.edges.kafka.connection import KafkaConnection, SecurityProtocol
+from monitor.edges.kafka.topics import partitions
 
 
 def secure(protocol: SecurityProtocol) -> KafkaConnection:
@@ -78,3 +81,19 @@ def test_a_password_is_never_shown(password: str) -> None:
     text = "".join(c for c in password if c.isalpha()) + "§§§§"
     connection = KafkaConnection("a:9092", "SASL_SSL", sasl_username="u", sasl_password=text)
     assert text not in repr(connection)
+
+
+def test_tls_asked_of_a_port_without_it_is_refused_at_once() -> None:
+    def answer_in_plain_text(server: socket.socket) -> None:
+        with server.accept()[0] as client:
+            client.recv(1)
+            client.sendall(b"not TLS at all")
+            client.recv(4096)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        broker = threading.Thread(target=answer_in_plain_text, args=(server,))
+        broker.start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(KafkaError, match=r"no Kafka broker answers at .* is it a port without TLS\?"):
+            partitions(KafkaConnection(address, "SSL"), ["t"])
+        broker.join()

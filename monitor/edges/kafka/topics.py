@@ -7,6 +7,7 @@ depend on the consumer it watches.
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from monitor.edges.kafka.connection import KafkaConnection
 from monitor.ports import Partition
 
 _KNOCK_TIMEOUT_S: Final = 5.0
+_NO_TLS: Final = "; is it a port without TLS?"
 _CONNECT_TIMEOUT_MS: Final = 10_000
 _REQUEST_TIMEOUT_MS: Final = 15_000
 _EMPTY_POLL_MS: Final = 500
@@ -47,14 +49,27 @@ class TopicSpec:
 
 
 def _knock(connection: KafkaConnection, doing: str) -> None:
-    """Refuse at once when no broker listens: the client would try for long, and leave its sockets open."""
+    """Refuse at once when no broker listens, or none speaks TLS that is asked for.
+
+    The client would try for long (a handshake with a plain-text port for ever), and leave its sockets open.
+    """
     problems = []
+    context = connection.ssl_context
     for server in connection.servers:
         host, _, port = server.rpartition(":") if ":" in server else (server, "", "9092")
+        host = host.strip("[]")
         try:
-            socket.create_connection((host.strip("[]"), int(port)), _KNOCK_TIMEOUT_S).close()
+            with socket.create_connection((host, int(port)), _KNOCK_TIMEOUT_S) as plain:
+                if context is not None:
+                    context.wrap_socket(plain, server_hostname=host).close()
+        except TimeoutError:
+            problems.append(f"{server} (no answer in {_KNOCK_TIMEOUT_S:.0f} s{_NO_TLS if context else ''})")
+        except ssl.SSLCertVerificationError as error:
+            problems.append(f"{server} (its certificate: {error.verify_message})")
+        except ssl.SSLError as error:
+            problems.append(f"{server} ({error.reason or error}{_NO_TLS})")
         except (OSError, ValueError) as error:
-            problems.append(f"{server} ({error})")
+            problems.append(f"{server} ({error}{_NO_TLS if isinstance(error, ConnectionResetError) else ''})")
         else:
             return
     raise KafkaError(f"{doing} failed: no Kafka broker answers at {', '.join(problems)}")
