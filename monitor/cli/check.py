@@ -43,6 +43,7 @@ def check(
         {name: model.labels.wait_s for name, model in settings.models.items()},
         Limits(settings.limits.record_bytes_max, settings.limits.depth_max),
     )
+    problems = [*dict.fromkeys(problems), *found.problems()]
     if as_json:
         print_json(found.to_dict() | {"warnings": settings.warnings(), "problems": problems})
     else:

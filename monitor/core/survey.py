@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from monitor.core.batch import PredictionBatch, by_model, read_labels, read_predictions
+from monitor.core.batch import UNKNOWN, PredictionBatch, by_model, read_labels, read_predictions
 from monitor.core.costs import Memory, memory
 from monitor.core.decode import Limits, RawRecord, Rejected, decode_chunk
 from monitor.core.mapping import Mapping as FieldMapping
@@ -65,6 +65,7 @@ class ModelSurvey:
         model: its name.
         predictions: predictions in the samples.
         scored: how many of them carry a score in [0, 1].
+        judgeable: how many of them carry a decision, or a score that makes one.
         violations: ways in which they break the schema, most frequent first.
         labels: readable labels in the samples.
         joined: how many of them find their prediction in the samples. Labels that come later than the
@@ -76,6 +77,7 @@ class ModelSurvey:
     model: str
     predictions: int
     scored: int
+    judgeable: int
     violations: list[ViolationSurvey]
     labels: int
     joined: int
@@ -94,6 +96,20 @@ class Survey:
         """As JSON would hold it."""
         return asdict(self)
 
+    def problems(self) -> list[str]:
+        """What makes the monitor useless: topics of which nothing can be read, models without any score."""
+        unread = [
+            f"{topic.topic}: none of {topic.records} records can be read; see kafka.{topic.kind}.mapping"
+            for topic in self.topics
+            if topic.records and not topic.readable
+        ]
+        return unread + [
+            f"{model.model}: no prediction has a score or a decision; name where it is, "
+            "e.g. kafka.predictions.mapping: {score: $.output.p}"
+            for model in self.models
+            if model.predictions and not model.judgeable
+        ]
+
 
 @dataclass
 class _Tally:
@@ -102,6 +118,7 @@ class _Tally:
     predictions: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     scored: int = 0
+    judgeable: int = 0
     violations: Counter[tuple[str, Code]] = field(default_factory=Counter)
     examples: dict[tuple[str, Code], str] = field(default_factory=dict)
     slices: set[tuple[int, Any]] = field(default_factory=set)
@@ -131,6 +148,7 @@ def survey(
                 model=name,
                 predictions=total,
                 scored=tally.scored,
+                judgeable=tally.judgeable,
                 violations=[
                     ViolationSurvey(feature, code.slug, count, count / total, tally.examples[feature, code])
                     for (feature, code), count in tally.violations.most_common()
@@ -175,6 +193,7 @@ def _read(
 def _judge(batch: PredictionBatch, plan: ModelPlan, tally: _Tally) -> None:
     tally.predictions += batch.request_ids
     tally.scored += int((batch.scores == batch.scores).sum())
+    tally.judgeable += int((batch.decisions != UNKNOWN).sum())
     for _, code, received in batch.faults:
         tally.violations[RECORD, code] += 1
         tally.examples.setdefault((RECORD, code), f"received {received}")

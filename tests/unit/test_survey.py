@@ -88,6 +88,26 @@ def test_a_survey_of_both_topics() -> None:
     assert model.slices == 3  # Female, Male, version 3
     assert model.memory == memory(10 * 10 / 12, 86_400, 1.0, 3, DEFAULT_TIERS)
     json.dumps(found.to_dict(), allow_nan=False)
+    assert model.judgeable == 9
+    assert found.problems() == []
+
+
+def test_what_makes_a_monitor_useless_is_a_problem() -> None:
+    unscored = [raw(i, {k: v for k, v in prediction(i).items() if k != "score"}) for i in range(3)]
+    outcomes = [raw(i, {"ref": f"r-{i}", "model": "income", "label": 1}) for i in range(3)]
+    found = survey(
+        [
+            Sample("p", "predictions", Mapping.parse(), unscored),
+            Sample("l", "labels", Mapping.parse(), outcomes),
+        ],
+        {"income": PLAN},
+        {"income": 60},
+        Limits(),
+    )
+    unread, blind = found.problems()
+    assert "l: none of 3 records can be read; see kafka.labels.mapping" in unread
+    assert "income: no prediction has a score or a decision" in blind
+    assert survey([], {"income": PLAN}, {"income": 60}, Limits()).problems() == []
 
 
 def test_nothing_to_survey() -> None:
