@@ -11,11 +11,11 @@ from monitor.cli.common import (
     AsJson,
     Config,
     console,
-    known_model,
     load_reachable,
     open_metrics,
     pairs,
     print_json,
+    the_model,
 )
 
 Since = Annotated[
@@ -31,7 +31,7 @@ def window(since: str | None, from_: str | None, to: str | None) -> str | None:
 
 
 def slices(
-    model: Annotated[str, typer.Argument(help="The model's name in the settings.")],
+    model: Annotated[str | None, typer.Argument(help="The model's name; left out, the only one.")] = None,
     since: Since = None,
     from_: From = None,
     to: To = None,
@@ -49,7 +49,7 @@ def slices(
     Example: `monitor slices income --since 1h --metric accuracy --where sex=Female`
     """
     settings = load_reachable(config)
-    known_model(settings, model)
+    model = the_model(settings, model)
 
     from monitor.cli.tables import in_reading_order, print_slices
 
@@ -59,5 +59,8 @@ def slices(
     found = in_reading_order(report.to_dict() for report in reports)
     if as_json:
         print_json(found)
+    elif not found and wanted:
+        parts = ", ".join(f"{feature}={value}" for feature, value in wanted.items())
+        console().print(f"No slice with {parts} in this window; without --where all are shown.", markup=False)
     else:
         print_slices(console(), model, found, metric or [])

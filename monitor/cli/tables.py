@@ -20,6 +20,9 @@ COLUMNS: Final = ("coverage", "accuracy", "f1", "recall", "false_positive_rate",
 
 _HEADINGS: Final = {"false_positive_rate": "FPR", "roc_auc": "AUC", "log_loss": "log\nloss"}
 _DASH: Final = "—"
+_LEAST_FIRST: Final = ("log_loss", "f1", "coverage", "roc_auc")
+_COLUMN_WIDTH: Final = 8
+_NAME_WIDTH: Final = 36
 
 Report = Mapping[str, Any]
 
@@ -57,12 +60,28 @@ def _reading_order(report: Report) -> tuple[int, list[str], int, str]:
     return len(parts), sorted(parts), -report["requests"], slice_name(parts)
 
 
+def fitting(names: Sequence[str], width: int, longest: int) -> list[str]:
+    """The metrics that leave room for the names of slices, those of least interest left out first.
+
+    >>> fitting(COLUMNS, 80, 24)
+    ['coverage', 'accuracy', 'recall', 'false_positive_rate', 'roc_auc']
+    """
+    room = width - min(longest, _NAME_WIDTH) - len("requests") - 4
+    dropped = [name for name in _LEAST_FIRST if name in names]
+    shown = list(names)
+    while dropped and len(shown) * _COLUMN_WIDTH > room:
+        shown.remove(dropped.pop(0))
+    return shown
+
+
 def print_slices(out: Console, model: str, reports: Sequence[Report], metrics: Sequence[str]) -> None:
-    """One row a slice, with the intervals that the page has room for."""
+    """One row a slice, with the metrics and the intervals that the page has room for."""
     if not reports:
         out.print("Nothing in this window. Is the worker running, and the window where the traffic is?")
         return
-    shown = list(metrics) or [name for name in COLUMNS if any(name in report for report in reports)]
+    known = [name for name in COLUMNS if any(name in report for report in reports)]
+    longest = max(len(slice_name(report["slice"])) for report in reports)
+    shown = list(metrics) or fitting(known, out.width, longest)
     window = reports[0].get("window", {})
     table = _table(f"{model}  {window.get('from', '')} to {window.get('to', '')}" if window else model)
     table.add_column("slice", overflow="fold", min_width=12)
@@ -81,6 +100,9 @@ def print_slices(out: Console, model: str, reports: Sequence[Report], metrics: S
         figures = [figure(report[name], name in wide) if name in report else _DASH for name in shown]
         table.add_row(escape(slice_name(report["slice"])), f"{report['requests']:,}", *map(escape, figures))
     out.print(table)
+    if not metrics and len(shown) < len(known):
+        hidden = ", ".join(name for name in known if name not in shown)
+        out.print(f"[dim]a wider page, or --metric, shows {hidden}[/]")
     reasons = {
         f"{name.replace('_', ' ')}: {report[name]['reason']}"
         for report in reports
@@ -123,9 +145,15 @@ def print_alerts(out: Console, alerts: Sequence[Alert]) -> None:
     if not alerts:
         out.print("[green]No open alert.[/]")
     colours = {"open": "bold red", "acknowledged": "yellow", "resolved": "green"}
+    summaries = {alert.identity: alert.summary for alert in alerts}
     for alert in alerts:
         colour = "yellow" if alert.state == "open" and alert.severity == "notice" else colours[alert.state]
-        out.print(f"[{colour}]{alert.state}[/] [bold]{alert.model}[/] {alert.kind}: {escape(alert.summary)}")
+        notice = " (notice)" if alert.state == "open" and alert.severity == "notice" else ""
+        out.print(
+            f"[{colour}]{alert.state}{notice}[/] [bold]{alert.model}[/] {alert.kind}: {escape(alert.summary)}"
+        )
+        if alert.consequence_of in summaries:
+            out.print(f"  follows from: {escape(summaries[alert.consequence_of])}")
         sure = f"log evidence {alert.log_evidence:.1f}, needed {alert.log_threshold:.1f}"
         line = f"since {alert.began_at:%Y-%m-%d %H:%M:%S} · {alert.rows:,} rows · {sure}"
         if alert.excess is not None:
@@ -144,15 +172,17 @@ def print_alerts(out: Console, alerts: Sequence[Alert]) -> None:
 def print_survey(out: Console, found: Survey, warnings: Sequence[str], problems: Sequence[str]) -> None:
     """What `monitor check` found."""
     table = _table("Topics")
-    for name in ("topic", "role", "records", "readable", "per second", "unreadable"):
-        table.add_column(name, justify="right" if name in {"records", "readable", "per second"} else "left")
+    for name in ("topic", "role", "records", "readable", "per second"):
+        table.add_column(name, justify="left" if name in {"topic", "role"} else "right")
     for topic in found.topics:
-        reasons = "\n".join(
-            f"{count} × {reason}: {escape(detail)}" for reason, (count, detail) in topic.unreadable.items()
-        )
         rate = _DASH if topic.rate_per_s is None else f"{topic.rate_per_s:,.1f}"
-        table.add_row(topic.topic, topic.kind, f"{topic.records:,}", f"{topic.readable:,}", rate, reasons)
-    out.print(table)
+        table.add_row(topic.topic, topic.kind, f"{topic.records:,}", f"{topic.readable:,}", rate)
+    if found.topics:
+        out.print(table)
+    for topic in found.topics:
+        for reason, (count, detail) in topic.unreadable.items():
+            text = f"{topic.topic}: {count:,} × {reason}: {detail}"
+            out.print(f"[yellow]unreadable[/] {escape(text)}", soft_wrap=True)
     for model in found.models:
         out.print(f"\n[bold]{model.model}[/]")
         out.print(f"  {model.predictions:,} predictions, {model.scored:,} of them scored")
@@ -165,8 +195,8 @@ def print_survey(out: Console, found: Survey, warnings: Sequence[str], problems:
         out.print(f"  {model.labels:,} labels, {joined} find their prediction within the sample")
         cost = model.memory
         out.print(
-            f"  store: at most {size(cost.total_bytes)} "
-            f"(awaited labels {size(cost.stubs_bytes)}, {model.slices} slices {size(cost.counters_bytes)})"
+            f"  store at the rate of the sample: at most {size(cost.total_bytes)} (awaited labels "
+            f"{size(cost.stubs_bytes)}, all traffic and {model.slices} slices {size(cost.counters_bytes)})"
         )
     for warning in warnings:
         out.print(f"[yellow]warning[/] {escape(warning)}")

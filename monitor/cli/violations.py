@@ -11,16 +11,16 @@ from monitor.cli.common import (
     AsJson,
     Config,
     console,
-    known_model,
     load_reachable,
     open_metrics,
     print_json,
+    the_model,
 )
 from monitor.cli.slices import From, Since, To, window
 
 
 def violations(
-    model: Annotated[str, typer.Argument(help="The model's name in the settings.")],
+    model: Annotated[str | None, typer.Argument(help="The model's name; left out, the only one.")] = None,
     since: Since = None,
     from_: From = None,
     to: To = None,
@@ -32,7 +32,7 @@ def violations(
     Example: `monitor violations income --since 15m`
     """
     settings = load_reachable(config)
-    known_model(settings, model)
+    model = the_model(settings, model)
 
     from monitor.cli.tables import print_violations
 

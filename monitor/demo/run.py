@@ -198,7 +198,7 @@ class _Demo:
 
     def _stay(self, stage: Stage) -> None:
         sys.stderr.write(
-            f"Still running. Try: monitor slices -c {stage.settings_path} --since 1h\nCtrl-C ends it.\n"
+            f"Still running. Try: monitor slices -c {stage.settings_path} --since 15m\nCtrl-C ends it.\n"
         )
         while True:
             stage.worker.check()

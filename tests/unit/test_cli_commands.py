@@ -194,3 +194,9 @@ def test_importing_the_core_imports_no_edge() -> None:
     code = "import sys, monitor.core.records\nprint([m for m in sys.modules if m.startswith('monitor.e')])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_the_only_model_need_not_be_named(config: str) -> None:
+    result = RUNNER.invoke(app, ["slices", "-c", config])
+    assert result.exit_code == 2
+    assert "Redis" in result.stderr

@@ -52,6 +52,19 @@ def test_the_table_of_slices() -> None:
     assert "Nothing in this window" in page(tables.print_slices, "income", [], [])
 
 
+def test_a_narrow_page_keeps_the_names_of_slices_whole() -> None:
+    figures = {name: {"value": 0.9, "low": 0.88, "high": 0.92} for name in tables.COLUMNS}
+    out = Console(file=io.StringIO(), width=80, highlight=False)
+    reports = [report({}, 12_000, **figures), report({"education": "Some-college"}, 10, **figures)]
+    tables.print_slices(out, "income", reports, [])
+    assert isinstance(out.file, io.StringIO)
+    text = out.file.getvalue()
+    assert "education=Some-college" in text
+    assert "accuracy" in text
+    assert "--metric, shows" in text
+    assert "log_loss" in text
+
+
 def test_the_table_of_violations() -> None:
     rows = [{"feature": "age", "code": "out_of_range", "count": 1_200, "rate": 0.05}]
     text = page(tables.print_violations, "income", rows)
@@ -84,6 +97,9 @@ def test_alerts() -> None:
         "selective labels",
     ):
         assert part in text
+    consequence = alert(identity="j", severity=Severity.NOTICE, summary="worse", consequence_of="i")
+    both = page(tables.print_alerts, [alert(), consequence])
+    assert "open (notice) income violation_rate: worse\n  follows from: age is out of range" in both
     resolved = page(tables.print_alerts, [alert(state=AlertState.RESOLVED, resolved_at=WHEN)])
     assert "resolved 09:30:00" in resolved
     assert "Look at its" not in resolved
