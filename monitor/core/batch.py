@@ -62,7 +62,6 @@ class LabelBatch:
 
     Attributes:
         offsets, times_ms: int64[n]; when each label became known.
-        own_time: bool[n].
         keys: n stub keys.
         request_ids: n ids.
         values: float64[n]; 1 for the positive class, 0 for the other.
@@ -72,7 +71,6 @@ class LabelBatch:
     model: str
     offsets: NDArray[np.int64]
     times_ms: NDArray[np.int64]
-    own_time: NDArray[np.bool_]
     keys: list[bytes]
     request_ids: list[str]
     values: NDArray[np.float64]
@@ -218,17 +216,12 @@ def read_labels(
             detail = f"label {_shown(label)} is neither class of {model} (positive_class, negative_class)"
             rejected.append(Rejected(row.offset, Unreadable.UNKNOWN_LABEL, detail, _body_bytes(row.body)))
     get_time = mapping.getters["timestamp"]
-    stamps = [get_time(row.body) for row in kept]
-    moments = [event_time_ms(stamp, row.kafka_ms) for stamp, row in zip(stamps, kept, strict=True)]
+    times = [event_time_ms(get_time(row.body), row.kafka_ms)[0] for row in kept]
     keys = [stub_key(row.request_id) for row in kept]
     batch = LabelBatch(
         model=model,
         offsets=np.array([row.offset for row in kept], np.int64),
-        times_ms=np.array([moment[0] for moment in moments], np.int64),
-        own_time=np.array(
-            [stamp is not None and not moment[1] for stamp, moment in zip(stamps, moments, strict=True)],
-            np.bool_,
-        ),
+        times_ms=np.array(times, np.int64),
         keys=keys,
         request_ids=[row.request_id for row in kept],
         values=np.array(values, np.float64),

@@ -14,18 +14,9 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.core.aggregate import (
-    Target,
-    Wide,
-    fold_cells,
-    fold_effects,
-    fold_joins,
-    fold_wide,
-    prediction_values,
-    score_cells,
-    violation_cells,
-)
+from monitor.core.aggregate import Target, fold_cells, fold_effects, fold_joins, fold_wide
 from monitor.core.batch import LabelBatch, PredictionBatch
+from monitor.core.contributions import Wide, prediction_values, score_cells, violation_cells
 from monitor.core.counters import ALL_SLICE, SCORES, VIOLATIONS, Increment, Join, Rows
 from monitor.core.join import JoinCount, Joined, LabelState, Order, Stub, join_labels, join_predictions
 from monitor.core.plan import ModelPlan

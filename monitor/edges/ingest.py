@@ -200,6 +200,7 @@ class Ingest:
 
         Raises:
             StoreUnavailable: no answer.
+            StoreRefused: the store lost its fences.
         """
         for model in self._models:
             self._judged_s[model] = await self._store.judged_s(model)
@@ -211,7 +212,7 @@ class Ingest:
                 stored = [-1 if fence is None else fence.offset for fence in fences[partition]]
                 if any(now < then.offset for now, then in zip(stored, owned.fences, strict=True)):
                     log.warning("the store went back in time", extra={"partition": str(partition)})
-                    await self._refresh(partition)
+                    await self._go_back(partition, self._reset(partition, fences[partition]))
 
     async def _decode(self, chunk: Chunk, owned: _Owned) -> _Decoded:
         source = self._sources[chunk.topic]

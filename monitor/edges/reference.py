@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from monitor.core.aggregate import label_values, prediction_values
 from monitor.core.batch import read_predictions
+from monitor.core.contributions import label_values, prediction_values
 from monitor.core.counters import ALL_SLICE, Counts, Scalar
 from monitor.core.decode import OLDEST_MS, Row
 from monitor.core.mapping import Mapping as FieldMapping

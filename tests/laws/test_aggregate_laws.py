@@ -10,16 +10,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.core.aggregate import (
-    Target,
-    Wide,
-    calibration_cells,
-    fold_cells,
-    fold_wide,
-    label_values,
-    prediction_values,
-    score_cells,
-)
+from monitor.core.aggregate import Target, fold_cells, fold_wide
+from monitor.core.contributions import Wide, calibration_cells, label_values, prediction_values, score_cells
 from monitor.core.counters import (
     CALIBRATION,
     DEMO_TIERS,
