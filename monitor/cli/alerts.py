@@ -11,6 +11,8 @@ from monitor.cli.common import CONFIG, AsJson, Config, console, known_model, loa
 from monitor.core.errors import QueryError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from monitor.core.records import Alert
 
 
@@ -39,6 +41,9 @@ def alerts(
     if unknown:
         raise QueryError(f"no alert kind {', '.join(sorted(unknown))}; there are {', '.join(AlertKind)}")
 
+    def last_what_matters(alert: Alert) -> tuple[bool, datetime]:
+        return alert.state is not AlertState.ACKNOWLEDGED, alert.opened_at
+
     def wanted(alert: Alert) -> bool:
         return (model is None or alert.model == model) and (not kind or alert.kind in kind)
 
@@ -56,11 +61,11 @@ def alerts(
 
     with closing(open_reader(settings)) as reader:
         stored = [text for name in settings.models for text in reader.alerts(name).values()]
-    found = sorted(filter(wanted, map(Alert.model_validate_json, stored)), key=lambda alert: alert.opened_at)
+    found = sorted(filter(wanted, map(Alert.model_validate_json, stored)), key=last_what_matters)
     shown = [alert for alert in found if everything or alert.state is not AlertState.RESOLVED]
-    show(shown, as_json)
-    if not shown and not as_json:
+    if not as_json and not any(alert.state is AlertState.OPEN for alert in shown):
         print_alerts(console(), [])
+    show(shown, as_json)
 
 
 def show(found: list[Alert], as_json: bool) -> None:

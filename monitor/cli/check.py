@@ -93,7 +93,8 @@ def store_problems(settings: Settings) -> list[str]:
     try:
         reader.now_ms()
     except MonitorError as error:
-        return [str(error)]
+        tls = "; is it a port without TLS?" if settings.redis.url.startswith("rediss:") else ""
+        return [f"redis.url: {error}{tls}"]
     finally:
         reader.close()
     return []

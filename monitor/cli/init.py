@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from monitor.config.draft import Draft
+    from monitor.core.mapping import Mapping
 
 _SCHEMA_FOLDER = "schemas"
 
@@ -122,6 +123,14 @@ def from_file(
         positive_class=guess_positive(r.get("label") for r in records),
         columns=columns,
         reference=file if judged else None,
+        absent=[
+            f"{names}: no such column; without it the file is no reference. Name it: {options}"
+            for names, options, fields in (
+                ("label", "--label COLUMN", ("label",)),
+                ("score or decision", "--score COLUMN or --decision COLUMN", ("score", "decision")),
+            )
+            if not any(record.get(field) is not None for record in records for field in fields)
+        ],
     )
 
 
@@ -160,7 +169,20 @@ def from_topic(topic: str, model: str | None, rows: int, places: tuple[str, str,
         predictions_mapping=paths,
         labels_mapping=label_paths,
         positive_class=guess_positive(label_mapping.get("label", r) for r in labels),
+        absent=[
+            *absent(mapping, records, topic, ("request_id", "features", "score|decision")),
+            *(absent(label_mapping, labels, places[2], ("request_id", "label")) if labels else ()),
+        ],
     )
+
+
+def absent(mapping: Mapping, records: list[dict[str, Any]], topic: str, fields: Sequence[str]) -> list[str]:
+    """Fields of which no record has any; of those parted by a bar, one is enough."""
+    return [
+        f"{field.replace('|', ' or ')}: not found in {topic}; name its path under mapping"
+        for field in fields
+        if not any(mapping.get(name, record) is not None for record in records for name in field.split("|"))
+    ]
 
 
 def objects(connection: Any, topic: str, rows: int) -> list[dict[str, Any]]:
@@ -195,13 +217,20 @@ def write(draft: Draft, config: Path, force: bool) -> Sequence[Path]:
 
 def describe(draft: Draft) -> None:
     """Say what was guessed."""
+    from rich.markup import escape
+
     out = console()
     out.print(
         f"model {draft.model}: {len(draft.schema.features)} features, positive class {draft.positive_class!r}"
     )
     for field, place in {**draft.columns, **draft.predictions_mapping}.items():
-        if field != place:
-            out.print(f"  {field} ← {place}", markup=False)
+        out.print(f"  {field} ← {place}", markup=False)
+    for field, place in draft.labels_mapping.items():
+        out.print(f"  of labels: {field} ← {place}", markup=False)
+    if draft.reference is not None:
+        out.print(f"  reference: {draft.reference}", markup=False)
+    for text in draft.absent:
+        out.print(f"  [yellow]look for[/] {escape(text)}")
     notes = [(name, feature.note) for name, feature in draft.schema.features.items() if feature.note]
     for name, note in notes:
         out.print(f"  look at {name}: {note}", markup=False)

@@ -141,7 +141,7 @@ def print_violations(out: Console, model: str, reports: Sequence[Report]) -> Non
 
 
 def print_alerts(out: Console, alerts: Sequence[Alert]) -> None:
-    """A paragraph an alert: what, since when, how sure, what to do."""
+    """A line for what was acknowledged; a paragraph for the rest: what, since when, how sure, what to do."""
     if not alerts:
         out.print("[green]No open alert.[/]")
     colours = {"open": "bold red", "acknowledged": "yellow", "resolved": "green"}
@@ -154,10 +154,15 @@ def print_alerts(out: Console, alerts: Sequence[Alert]) -> None:
         )
         if alert.consequence_of in summaries:
             out.print(f"  follows from: {escape(summaries[alert.consequence_of])}")
+        if alert.state == "acknowledged":
+            continue  # told once and known since: one line will do
         sure = f"log evidence {alert.log_evidence:.1f}, needed {alert.log_threshold:.1f}"
         line = f"since {alert.began_at:%Y-%m-%d %H:%M:%S} · {alert.rows:,} rows · {sure}"
         if alert.excess is not None:
-            line += f" · {alert.excess:,.0f} rows beyond what is tolerated"
+            beyond = (
+                "requests missing" if alert.kind == "missing_traffic" else "rows beyond what is tolerated"
+            )
+            line += f" · {alert.excess:,.0f} {beyond}"
         if alert.resolved_at is not None:
             line += f" · resolved {alert.resolved_at:%H:%M:%S}"
         out.print(f"  [dim]{escape(line)}[/]")

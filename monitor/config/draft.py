@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -38,6 +38,7 @@ class Draft:
         positive_class: as labels name it.
         columns: field → column of the sample file.
         reference: file of judged rows; None where there is none.
+        absent: what the sample does not show, for a person to find.
     """
 
     model: str
@@ -52,6 +53,7 @@ class Draft:
     positive_class: bool | int | str = 1
     columns: Mapping[str, str] = field(default_factory=dict)
     reference: str | None = None
+    absent: Sequence[str] = ()
 
     def text(self) -> str:
         """The settings file."""

@@ -142,6 +142,9 @@ def test_init_from_a_file(tmp_path: Path) -> None:
     arguments = ["init", "--sample", str(tmp_path / "loans.csv"), "--score", "p", "-c", str(config)]
     result = RUNNER.invoke(app, arguments)
     assert result.exit_code == 0, result.output
+    assert "score ← p" in result.stdout
+    assert "reference: loans.csv" in result.stdout
+    assert "look for" not in result.stdout
     model = Settings.load(config, env={}).models["loans"]
     assert model.positive_class == "bad"
     assert model.feature_schema == FeatureSchema.load(tmp_path / "schemas" / "loans.yaml")
@@ -167,6 +170,8 @@ def test_init_from_records_in_plain_form(tmp_path: Path) -> None:
     config = tmp_path / "monitor.yaml"
     result = RUNNER.invoke(app, ["init", "--sample", str(tmp_path / "rows.jsonl"), "-c", str(config)])
     assert result.exit_code == 0, result.output
+    assert "look for label: no such column" in result.stdout
+    assert "score or decision" not in result.stdout
     model = Settings.load(config, env={}).models["income"]
     assert model.reference is None
     assert model.feature_schema is not None

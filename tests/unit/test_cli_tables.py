@@ -100,6 +100,10 @@ def test_alerts() -> None:
     consequence = alert(identity="j", severity=Severity.NOTICE, summary="worse", consequence_of="i")
     both = page(tables.print_alerts, [alert(), consequence])
     assert "open (notice) income violation_rate: worse\n  follows from: age is out of range" in both
+    silent = page(tables.print_alerts, [alert(kind=AlertKind.MISSING_TRAFFIC, subject={})])
+    assert "99 requests missing" in silent
+    known = page(tables.print_alerts, [alert(state=AlertState.ACKNOWLEDGED, severity=Severity.NOTICE)])
+    assert known.count("\n") == 1
     resolved = page(tables.print_alerts, [alert(state=AlertState.RESOLVED, resolved_at=WHEN)])
     assert "resolved 09:30:00" in resolved
     assert "Look at its" not in resolved
