@@ -10,6 +10,8 @@ from typing import Final, TextIO
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _CHATTY: Final = ("aiokafka", "asyncio", "faust", "kafka", "mode")
+_REPEAT_S: Final = 10.0
+_KINDS_MAX: Final = 1_000
 
 
 class JsonFormatter(logging.Formatter):
@@ -37,6 +39,26 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str, ensure_ascii=False)
 
 
+class Calm(logging.Filter):
+    """Lets a complaint of a client library through every ten seconds: an outage repeats it for ever."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last_s: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """False for a repetition."""
+        if record.name.partition(".")[0] not in _CHATTY or record.levelno <= logging.INFO:
+            return True
+        kind = (record.name, str(record.msg))
+        if record.created - self._last_s.get(kind, -_REPEAT_S) < _REPEAT_S:
+            return False
+        if len(self._last_s) >= _KINDS_MAX:
+            self._last_s.clear()
+        self._last_s[kind] = record.created
+        return True
+
+
 def configure_logs(level: str = "INFO", stream: TextIO | None = None) -> None:
     """Send all logs as JSON lines to `stream` (stderr); the client libraries speak from WARNING on.
 
@@ -46,6 +68,7 @@ def configure_logs(level: str = "INFO", stream: TextIO | None = None) -> None:
     """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter())
+    handler.addFilter(Calm())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

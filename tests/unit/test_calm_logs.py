@@ -1,0 +1,25 @@
+"""An outage does not drown the log."""
+
+from __future__ import annotations
+
+import logging
+
+from monitor.edges.logs import Calm
+
+
+def record(name: str, at_s: float, message: str = "Unable connect to node with id %s") -> logging.LogRecord:
+    return logging.makeLogRecord(
+        {"name": name, "levelno": logging.ERROR, "msg": message, "args": (at_s,), "created": at_s}
+    )
+
+
+def test_a_library_repeats_itself_every_ten_seconds_only() -> None:
+    calm = Calm()
+    passed = [at_s for at_s in range(100, 125) if calm.filter(record("aiokafka.client", at_s))]
+    assert passed == [100, 110, 120]
+    assert calm.filter(record("aiokafka.client", 121, "something else"))
+
+
+def test_our_own_words_always_pass() -> None:
+    calm = Calm()
+    assert all(calm.filter(record("monitor.app", at_s)) for at_s in range(5))
