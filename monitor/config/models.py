@@ -12,7 +12,14 @@ from monitor.config.problems import Problem, Problems, Section, nearest
 from monitor.config.values import DurationS, ExistingFile, InstantMs, RatePerS, Share, existing_file
 from monitor.core.errors import SchemaError
 from monitor.core.schema import FeatureSchema
-from monitor.core.slices.spec import CategorySlice, SliceSpec, VersionSlice, features_of, parse_slice
+from monitor.core.slices.spec import (
+    BinSlice,
+    CategorySlice,
+    SliceSpec,
+    VersionSlice,
+    features_of,
+    parse_slice,
+)
 
 ClassValue = bool | int | str
 """A class as labels name it."""
@@ -180,7 +187,7 @@ class ModelSettings(Section):
     @property
     def slice_specs(self) -> tuple[SliceSpec, ...]:
         """Every declaration that is counted: declared ones, protected features, the model version."""
-        declared = {spec.feature for spec in self.slices if isinstance(spec, CategorySlice)}
+        declared = {spec.feature for spec in self.slices if isinstance(spec, BinSlice | CategorySlice)}
         protected = tuple(CategorySlice(name) for name in self.protected if name not in declared)
         return (*self.slices, *protected, VersionSlice())
 
