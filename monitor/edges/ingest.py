@@ -70,6 +70,11 @@ class _Owned:
     size: Size
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    def leads(self, stored: Sequence[Fence | None]) -> bool:
+        """Whether a shard's fence is behind what is believed of it."""
+        pairs = zip(stored, self.fences, strict=True)
+        return any(now is None or now.offset < then.offset for now, then in pairs)
+
 
 @dataclass(frozen=True)
 class _Decoded:
@@ -204,15 +209,17 @@ class Ingest:
         """
         for model in self._models:
             self._judged_s[model] = await self._store.judged_s(model)
-        for partition, owned in list(self._owned.items()):
-            if owned.lock.locked():
+        idle = {partition: owned for partition, owned in self._owned.items() if not owned.lock.locked()}
+        found = await self._store.fences(list(idle))
+        for partition, owned in idle.items():
+            if not owned.leads(found[partition]):
                 continue
             async with owned.lock:
-                fences = await self._store.fences([partition])
-                stored = [-1 if fence is None else fence.offset for fence in fences[partition]]
-                if any(now < then.offset for now, then in zip(stored, owned.fences, strict=True)):
+                # A flush may have come between the look and the lock.
+                fences = (await self._store.fences([partition]))[partition]
+                if owned.leads(fences):
                     log.warning("the store went back in time", extra={"partition": str(partition)})
-                    await self._go_back(partition, self._reset(partition, fences[partition]))
+                    await self._go_back(partition, self._reset(partition, fences))
 
     async def _decode(self, chunk: Chunk, owned: _Owned) -> _Decoded:
         source = self._sources[chunk.topic]
