@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
@@ -189,7 +190,8 @@ class Worker:
             for topic in source.topics
         }
         self._store_away = False
-        self.name = f"{socket.gethostname()}-{os.getpid()}"
+        # Containers share host names and process ids; the lease needs a name that nobody else has.
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
 
     async def handle(self, chunk: Chunk, kind: Kind) -> None:  # noqa: ARG002 - the topic says which kind it is
         """Count a chunk."""

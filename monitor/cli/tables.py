@@ -169,9 +169,19 @@ def print_alerts(out: Console, alerts: Sequence[Alert]) -> None:
         if alert.state != "resolved":
             out.print(f"  {escape(alert.advice)}")
         if alert.request_ids:
-            out.print(f"  [dim]e.g. {escape(', '.join(alert.request_ids[:5]))}[/]")
+            shown = ", ".join(printable(request_id) for request_id in alert.request_ids[:5])
+            out.print(f"  [dim]e.g. {escape(shown)}[/]")
         for note in alert.notes:
             out.print(f"  [yellow]{escape(note)}[/]")
+
+
+def printable(text: str) -> str:
+    r"""Text from a record with what a terminal would obey written out.
+
+    >>> printable("r-1\x1b[2J")
+    'r-1\\x1b[2J'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def print_survey(out: Console, found: Survey, warnings: Sequence[str], problems: Sequence[str]) -> None:
