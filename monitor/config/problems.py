@@ -108,9 +108,11 @@ def keys_of(section: type[BaseModel]) -> list[str]:
 def _describe(error: ValidationError, section: type[BaseModel]) -> list[Problem]:
     found: list[Problem] = []
     for item in error.errors(include_url=False):
-        place: Place = tuple(step for step in item["loc"] if step != "[key]")
         cause = item.get("ctx", {}).get("error")
         kind, value, message = item["type"], item.get("input"), item["msg"]
+        # Pydantic ends the place of a bad dictionary key with this word; a person may have written it too.
+        bad_key = item["loc"][-1:] == ("[key]",) and kind != "extra_forbidden"
+        place: Place = item["loc"][:-1] if bad_key else item["loc"]
         if isinstance(cause, Problems):
             found += [problem.under(place) for problem in cause.problems]
         elif kind == "extra_forbidden":
@@ -123,7 +125,7 @@ def _describe(error: ValidationError, section: type[BaseModel]) -> list[Problem]
             found.append(Problem(place, f"expected a section{example}, got {_shown(value)}"))
         elif cause is not None:
             found.append(Problem(place, str(cause)))
-        elif kind == "string_pattern_mismatch" and "[key]" in item["loc"]:
+        elif kind == "string_pattern_mismatch" and bad_key:
             found.append(Problem(place, "expected a name of 1 to 64 letters, digits and . _ -"))
         elif kind == "literal_error":
             expected = item.get("ctx", {}).get("expected", "")

@@ -70,5 +70,5 @@ def test_without_the_extra_the_error_says_how_to_get_it(
     for name in [name for name in sys.modules if name.split(".")[0] == module]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ServiceError, match=r"pip install 'inference-monitor\[embedded\]'"):
+    with pytest.raises(ServiceError, match=r"pip install '\.\[embedded\]'"):
         service().start()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from monitor.config import Settings, setting_paths
@@ -398,6 +398,7 @@ KEYS = [path.rpartition(".")[2] for path in setting_paths()]
     redis=JSON | st.dictionaries(st.sampled_from(KEYS), JSON, max_size=4),
     model=JSON | st.dictionaries(st.sampled_from(KEYS), JSON, max_size=6),
 )
+@example(kafka={}, redis={}, model={"[key]": None})
 def test_whatever_is_written_is_answered_in_words(kafka: Any, redis: Any, model: Any) -> None:
     with pytest.raises(SettingsError):
         Settings.parse({"kafka": kafka, "redis": redis, "models": {"m": model}, "zzz": 1})
