@@ -154,6 +154,10 @@ class Settings(Section):
         for name, model in self.models.items():
             if model.probes is not None:
                 found.append(f"models.{name}.probes: probes are not in this release; nothing is sent")
+            if model.entity is not None:
+                found.append(
+                    f"models.{name}.entity: not in this release; rows of one person count as independent"
+                )
             if model.feature_schema is None:
                 found.append(f"models.{name}.schema: none given; requests are counted but not validated")
             if model.reference is None:

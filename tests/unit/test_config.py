@@ -113,7 +113,10 @@ def test_the_documented_example_is_read(folder: Path) -> None:
     assert model.feature_schema is not None
     assert list(model.feature_schema.features)[:2] == ["sex", "race"]
     assert model.reference_file == folder / "reference.jsonl"
-    assert settings.warnings() == ["models.income.probes: probes are not in this release; nothing is sent"]
+    assert settings.warnings() == [
+        "models.income.probes: probes are not in this release; nothing is sent",
+        "models.income.entity: not in this release; rows of one person count as independent",
+    ]
 
 
 def test_defaults(tmp_path: Path) -> None:
