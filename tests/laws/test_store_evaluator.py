@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from monitor.ports import Flush, Partition, Store
+from monitor.ports import EVALUATOR_VIEW, JUDGED_FIELD, Flush, Partition, Store
 from tests.laws.store_backends import Backend
 
 Open = Callable[[], Awaitable[Store]]
@@ -97,7 +97,13 @@ async def test_partitions_as_the_evaluator_sees_them(any_backend: Backend, open_
     assert reader.partitions()[P].offset == -1
 
 
-def test_views_can_be_written(any_backend: Backend) -> None:
+async def test_a_view_tells_the_worker_how_far_evaluation_is(any_backend: Backend) -> None:
     any_backend.fresh(1)
-    any_backend.reader().write_views("m", {"5m/all": {"accuracy": "0.93"}, "1h/all": {}}, 60)
-    any_backend.reader().write_views("m", {}, 60)
+    store = await any_backend.store()
+    reader = any_backend.reader()
+    assert await store.judged_s("m") == 0
+    reader.write_views("m", {"5m/all": {"accuracy": "0.93"}, "1h/all": {}}, 60)
+    reader.write_views("m", {EVALUATOR_VIEW: {JUDGED_FIELD: "1700000000"}}, 60)
+    assert await store.judged_s("m") == 1_700_000_000
+    assert await store.judged_s("other") == 0
+    await store.close()
