@@ -87,6 +87,11 @@ class AlertKind(StrEnum):
     GAP_CHANGE = "gap_change"  # subject: slice, metric
     IGNORED_SLICE = "ignored_slice"  # subject: slice, metric (requests or coverage)
     STALLED_PARTITION = "stalled_partition"  # subject: topic, partition
+    DRIFT = "drift"  # subject: feature (a feature, or score, decision, label)
+    SCALE_SHIFT = "scale_shift"  # subject: feature
+    GIBBERISH = "gibberish"  # subject: feature
+    DEGRADATION = "degradation"  # subject: slice ({} for all traffic), metric
+    CALIBRATION = "calibration"  # subject: slice; estimates without labels cannot be trusted
 
 
 class Alert(Record):
@@ -112,7 +117,7 @@ class Alert(Record):
     log_evidence: float = Field(description="Natural log of the e-value or e-detector.")
     log_threshold: float
     effect: float = Field(description="Size of the failure, in `effect_unit`.")
-    effect_unit: Literal["rate", "odds_ratio", "ratio", "factor", "seconds"]
+    effect_unit: Literal["rate", "odds_ratio", "ratio", "factor", "seconds", "psi", "difference"]
     rows: int = Field(ge=0, description="Rows the evidence rests on.")
     excess: float | None = Field(None, description="Rows that failed beyond what is tolerated, so far.")
     values: dict[str, Any] = Field(default_factory=dict, description="The figures behind the summary.")
