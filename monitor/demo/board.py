@@ -163,8 +163,6 @@ def _standing(credit: Credit, view: View) -> tuple[Text, Text, Text, str]:
         return Text("✔", "bold green"), Text(f"{credit.delay_s:.1f} s", "bold green"), words, ""
     if at_s < fault.began_s and not view.finished:
         return Text("·", "dim"), Text(""), Text("to come", "dim"), "dim"
-    if not fault.detectable:
-        return Text("○", "blue"), Text("-"), Text("not yet detected by this release", "blue"), ""
     if at_s < fault.ended_s + PATIENCE_S and not view.finished:
         acting = "failing now" if at_s < fault.ended_s else "over, evidence still coming in"
         return Text("●", "bold yellow"), Text(""), Text(acting, "yellow"), "bold yellow"
@@ -206,12 +204,9 @@ def _state(life: Sighting, false: bool) -> tuple[str, str]:
 def _tally(view: View) -> Text:
     verdict = view.verdict
     total = len(verdict.credits)
-    beyond = sum(credit.caught_by is None and not credit.fault.detectable for credit in verdict.credits)
     false = len(verdict.false_alarms)
     line = Text(" ")
     line.append(f"{verdict.detected} of {total} faults caught", style="bold green")
-    if beyond:
-        line.append(f", {beyond} not yet in this release")
     line.append("   ")
     line.append(_count(false, "false alarm"), style="bold red" if false else "bold green")
     rest = f"{_count(len(verdict.consequences), 'consequence')}, {_count(len(verdict.notices), 'notice')}"

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from monitor.core.records import AlertKind
 from monitor.demo import effects
 from monitor.demo.effects import Effect
 from monitor.demo.population import NEW_USER_DAYS
@@ -34,11 +33,6 @@ class Symptom:
 
     kind: str
     subject: Mapping[str, Any]
-
-    @property
-    def detectable(self) -> bool:
-        """This release has alerts of that kind."""
-        return self.kind in set(AlertKind)
 
 
 @dataclass(frozen=True)
@@ -64,11 +58,6 @@ class Fault:
     ended_s: float
     symptoms: tuple[Symptom, ...]
     effect: Effect = field(repr=False)
-
-    @property
-    def detectable(self) -> bool:
-        """This release has an alert that could name it."""
-        return any(symptom.detectable for symptom in self.symptoms)
 
     def active(self, at_s: float) -> bool:
         """It acts on a request made at `at_s`."""

@@ -60,6 +60,6 @@ def life(
 
 def right(fault: Fault, after_s: float = 1.0, seen_after_s: float | None = None, **more: Any) -> Sighting:
     """An alert that names a fault rightly, opened `after_s` into it."""
-    symptom = next(symptom for symptom in fault.symptoms if symptom.detectable)
+    symptom = fault.symptoms[0]
     seen_s = None if seen_after_s is None else fault.began_s + seen_after_s
     return life(symptom.kind, symptom.subject, fault.began_s + after_s, seen_s, **more)

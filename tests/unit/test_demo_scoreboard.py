@@ -15,11 +15,10 @@ from monitor.demo.scoreboard import GRACE_S, Sighting, Sightings, belongs, docum
 from tests.support.demo_alerts import START_MS, alert, life, right
 
 TIMELINE = timeline()
-DETECTABLE = [fault for fault in TIMELINE.faults if fault.detectable]
 
 
 subjects = st.sampled_from(
-    [(s.kind, dict(s.subject)) for fault in DETECTABLE for s in fault.symptoms if s.detectable]
+    [(s.kind, dict(s.subject)) for fault in TIMELINE.faults for s in fault.symptoms]
     + [
         ("violation_rate", {"feature": "income", "code": "null"}),
         ("gap_change", {"slice": {"race": "Asian"}, "metric": "error_rate"}),
@@ -98,7 +97,7 @@ def test_an_alert_more_takes_no_credit_away(lives: list[Sighting]) -> None:
         assert had.caught_by is None or has.caught_by is not None
 
 
-@pytest.mark.parametrize("fault", DETECTABLE, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", TIMELINE.faults, ids=lambda fault: fault.name)
 def test_a_right_alert_is_credited(fault: Fault) -> None:
     verdict = judge(TIMELINE, [right(fault, 1.0, 2.5)])
     assert [c.fault.name for c in verdict.credits if c.caught_by] == [fault.name]
@@ -107,7 +106,7 @@ def test_a_right_alert_is_credited(fault: Fault) -> None:
     assert verdict.detected == 1
 
 
-@pytest.mark.parametrize("fault", DETECTABLE, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", TIMELINE.faults, ids=lambda fault: fault.name)
 @pytest.mark.parametrize("after_s", [-1.0, 25.0 + GRACE_S])
 def test_too_early_or_too_late_is_false(fault: Fault, after_s: float) -> None:
     verdict = judge(TIMELINE, [right(fault, after_s)])

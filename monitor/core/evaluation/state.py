@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Final
-
-import msgpack
-import numpy as np
+from dataclasses import dataclass, field
+from typing import Final
 
 from monitor.core.alerts import AlertBook
-from monitor.core.detectors.gap_tables import GapMetric, GapStream
 from monitor.core.detectors.ignored_slice import ShareState
 from monitor.core.detectors.missing_traffic import TrafficState
 from monitor.core.detectors.slice_gap import GapState
 from monitor.core.detectors.stalled_partition import StallState
 from monitor.core.detectors.violation_rate import ViolationState
+from monitor.core.evaluation.stored import dump, load
 from monitor.core.event_time import EventClock
-from monitor.core.evidence.counts import Level
-from monitor.core.evidence.edetector import Tracker
-from monitor.core.records import Alert
 
-STATE_VERSION: Final = 1
+STATE_VERSION: Final = 2
 """Stored with the state; another version is not read, and the evaluator learns anew."""
 
 
@@ -68,84 +62,10 @@ class EvaluatorState:
 
 
 def encode(state: EvaluatorState) -> bytes:
-    """Stored form: MessagePack, arrays as their bytes."""
-    packed: bytes = msgpack.packb({"version": STATE_VERSION, "state": _plain(state)})
-    return packed
+    """Stored form."""
+    return dump(state, STATE_VERSION)
 
 
 def decode(data: bytes) -> EvaluatorState:
     """Read the stored form; nothing, or another version, is a fresh state."""
-    if not data:
-        return EvaluatorState()
-    held = msgpack.unpackb(data, strict_map_key=False)
-    if held.get("version") != STATE_VERSION:
-        return EvaluatorState()
-    raw: dict[str, Any] = held["state"]
-    violations, traffic, shares, stalls, book = (
-        raw[name] for name in ("violations", "traffic", "shares", "stalls", "book")
-    )
-    return EvaluatorState(
-        fingerprint=raw["fingerprint"],
-        clock=EventClock({(topic, number): (mark, at) for topic, number, mark, at in raw["clock"]}),
-        next_s=raw["next_s"],
-        labels_from_s=raw["labels_from_s"],
-        labels_next_s=raw["labels_next_s"],
-        labels_looked_ms=raw["labels_looked_ms"],
-        skipped=raw["skipped"],
-        violations=ViolationState(_array(violations["cells"]), _tracker(violations["tracker"])),
-        traffic=TrafficState(
-            Level(**traffic["level"]), _tracker(traffic["tracker"]), traffic["quiet"], traffic["quiet_max"]
-        ),
-        decisions=_gaps(raw["decisions"]),
-        shares=ShareState(
-            tracker=_tracker(shares.pop("tracker")), **{name: _array(item) for name, item in shares.items()}
-        ),
-        labels=_gaps(raw["labels"]),
-        coverage=_gaps(raw["coverage"]),
-        stalls=StallState(
-            {name: (offset, at) for name, (offset, at) in stalls["since"].items()},
-            frozenset(stalls["reported"]),
-        ),
-        book=AlertBook(
-            **{**book, "alerts": {k: Alert.model_validate_json(v) for k, v in book["alerts"].items()}}
-        ),
-    )
-
-
-def _plain(value: Any) -> Any:
-    match value:
-        case np.ndarray():
-            return [value.dtype.str, list(value.shape), value.tobytes()]
-        case GapStream():
-            return [value.slice_id, value.metric.value, value.low, value.weight]
-        case EventClock():
-            return [[*partition, *mark] for partition, mark in value.moved.items()]
-        case Alert():
-            return value.model_dump_json()
-        case Mapping():
-            return {key: _plain(item) for key, item in value.items()}
-        case tuple() | frozenset():
-            return [_plain(item) for item in value]
-        case _ if hasattr(value, "__dataclass_fields__"):
-            return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
-        case _:
-            return value
-
-
-def _array(held: Any) -> Any:
-    dtype, shape, data = held
-    return np.frombuffer(data, np.dtype(dtype)).reshape(shape).copy()
-
-
-def _tracker(held: Mapping[str, Any]) -> Tracker:
-    return Tracker(**{name: _array(item) for name, item in held.items()})
-
-
-def _gaps(held: Mapping[str, Any]) -> GapState:
-    return GapState(
-        tuple(GapStream(i, GapMetric(metric), low, weight) for i, metric, low, weight in held["streams"]),
-        _tracker(held["tracker"]),
-        _array(held["reference"]),
-        _array(held["tolerated"]),
-        _array(held["told"]),
-    )
+    return load(EvaluatorState, data, STATE_VERSION) or EvaluatorState()
