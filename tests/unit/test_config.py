@@ -115,7 +115,7 @@ def test_the_documented_example_is_read(folder: Path) -> None:
     assert model.reference_file == folder / "reference.jsonl"
     assert settings.warnings() == [
         "models.income.probes: probes are not in this release; nothing is sent",
-        "models.income.entity: not in this release; rows of one person count as independent",
+        "models.income.entity: not in this release; evidence is divided by the clustering of all rows",
     ]
 
 

@@ -39,6 +39,7 @@ from monitor.core.detectors.gap_tables import (
     tables,
 )
 from monitor.core.evidence import conditional
+from monitor.core.evidence.design_effect import Dispersion, design_effect, observe
 from monitor.core.evidence.edetector import Flags, Floats, Tracker, advance
 from monitor.core.records import AlertKind, Severity
 
@@ -92,6 +93,7 @@ class GapState:
         reference: n1, s1, n2, s2 and the two Mantel-Haenszel sums of the reference, float64[S, 6].
         tolerated: ψ0, float64[S]; nan while the slice is being learned.
         told: streams whose reference was looked at for a standing gap, bool[S].
+        scatter: how much more counts scatter than those of independent rows would.
     """
 
     streams: tuple[GapStream, ...]
@@ -99,13 +101,21 @@ class GapState:
     reference: Floats
     tolerated: Floats
     told: Flags
+    scatter: Dispersion
 
     @classmethod
     def fresh(cls) -> GapState:
         """No streams yet."""
         none = np.zeros(0)
         tracker = Tracker.fresh(0, len(conditional.ODDS_FACTORS), SUMS)
-        return cls((), tracker, np.zeros((0, REFERENCE)), none, none.astype(np.bool_))
+        return cls((), tracker, np.zeros((0, REFERENCE)), none, none.astype(np.bool_), Dispersion.fresh(0))
+
+    @property
+    def design_effect(self) -> Floats:
+        """By what evidence is divided, float64[S]; streams of one metric lend each other what they know."""
+        metrics = list(GapMetric)
+        groups = np.array([metrics.index(stream.metric) for stream in self.streams], np.int64)
+        return design_effect(self.scatter, groups)
 
 
 def align(
@@ -140,6 +150,7 @@ def align(
         np.concatenate([state.reference, learned])[rows],
         np.concatenate([state.tolerated, tolerated])[rows],
         np.concatenate([state.told, np.zeros(len(new), np.bool_)])[rows],
+        state.scatter.extend(len(new)).take(rows),
     )
 
 
@@ -161,12 +172,15 @@ def step(
     informative = take & (bucket.n1 > 0) & (bucket.n2 > 0)
     psi0 = np.where(learning, config.min_effect, state.tolerated)
     active = informative & ~learning
+    scatter = observe(state.scatter, bucket.n1, bucket.s1, bucket.n2, bucket.s2, informative)
+    state = replace(state, scatter=scatter)
     log_e = np.zeros(state.tracker.sr.shape)
     some = np.flatnonzero(active)
     log_e[some] = conditional.log_e_values(
         bucket.n1[some], bucket.s1[some], bucket.n2[some], bucket.s2[some], psi0[some],
         conditional.odds_ratios_above(psi0[some]),
     )  # fmt: skip
+    log_e /= state.design_effect[:, None]
     counted = bucket.sums
     calm = -log_e[:, 0]
     if settled is not None:
@@ -180,7 +194,7 @@ def step(
         learning & take & (rows >= config.learn_rows) & (standard_error(reference) <= config.reference_se_max)
     )
     tolerated = np.where(ready, tolerance(config, reference), state.tolerated)
-    return GapState(state.streams, tracker, reference, tolerated, state.told)
+    return replace(state, tracker=tracker, reference=reference, tolerated=tolerated)
 
 
 def judge(
@@ -320,6 +334,7 @@ def _finding(
             "odds_ratio": effect,
             "reference_odds_ratio": before,
             "tolerated_odds_ratio": float(state.tolerated[row]),
+            "design_effect": float(state.design_effect[row]),
             "side": "lower" if stream.low else "higher",
         },
         samples=f"errors/{stream.slice_id}",
