@@ -156,7 +156,8 @@ class Settings(Section):
                 found.append(f"models.{name}.probes: probes are not in this release; nothing is sent")
             if model.entity is not None:
                 found.append(
-                    f"models.{name}.entity: not in this release; evidence is divided by the clustering of all rows"
+                    f"models.{name}.entity: not in this release; "
+                    "evidence is divided by the clustering of all rows"
                 )
             if model.feature_schema is None:
                 found.append(f"models.{name}.schema: none given; requests are counted but not validated")

@@ -1,13 +1,14 @@
 """How much less the rows of a stream say than independent rows would.
 
 Rows of one person, and retries of one request, come in clusters: m rows with correlation ρ carry the
-evidence of m / (1 + (m - 1) ρ). The factor is seen in how counts scatter between buckets. Residuals are taken
-against the mean given a bucket's margins, so a base rate or a mix that moves with the hour adds nothing; and it is their *successive differences* that are squared (von Neumann 1941), so a level that has
+evidence of m / (1 + (m - 1) ρ). The factor is seen in how counts scatter between buckets. Residuals are
+taken against the mean given a bucket's margins, so a base rate or a mix that moves with the hour adds
+nothing; and it is their *successive differences* that are squared (von Neumann 1941), so a level that has
 shifted adds one term, not one a bucket.
 
-Log e-values are divided by the factor. For a likelihood ratio of normal deviates whose variance is φ times the
-assumed one, exp(log e / φ) has mean 1 again (quasi-likelihood, Wedderburn 1974); dividing all counts by φ comes
-to the same, without the rounding.
+Log e-values are divided by the factor. For a likelihood ratio of normal deviates whose variance is φ times
+the assumed one, exp(log e / φ) has mean 1 again (quasi-likelihood, Wedderburn 1974); dividing all counts
+by φ comes to the same, without the rounding.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 from monitor.core.evidence.edetector import Flags, Floats, Ints
 
 MEMORY_BUCKETS: Final = 1_000
-"""Buckets after which what was seen weighs 1/e: long enough for a steady factor, short enough to follow one."""
+"""Buckets after which what was seen weighs 1/e: long enough to be steady, short enough to follow."""
 
 PAIRS_MIN: Final = 10.0
 """Pairs of buckets before a factor is read at all."""
@@ -68,7 +69,10 @@ def observe(seen: Dispersion, n1: Ints, s1: Ints, n2: Ints, s2: Ints, active: Fl
 
     Args:
         seen: before the bucket.
-        n1, s1, n2, s2: rows and failures of slice and rest, int64[S].
+        n1: rows of the slice, int64[S].
+        s1: failures of the slice, int64[S].
+        n2: rows of the rest, int64[S].
+        s2: failures of the rest, int64[S].
         active: streams that take part, bool[S].
     """
     n = np.maximum(n1 + n2, 1).astype(np.float64)
