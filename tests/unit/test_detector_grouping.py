@@ -118,3 +118,53 @@ def test_standing_gaps_group_among_themselves() -> None:
 @pytest.mark.parametrize("kind", [AlertKind.MISSING_TRAFFIC, AlertKind.STALLED_PARTITION])
 def test_the_others_explain_themselves(kind: AlertKind) -> None:
     assert explained(finding(kind, {}), standing(violation("age", "null"))) is None
+
+
+def of_feature(kind: AlertKind, feature: str, began_s: int = 100) -> Finding:
+    return finding(kind, {"feature": feature}, began_s, features=frozenset({feature}))
+
+
+def of_output(output: str, began_s: int = 100) -> Finding:
+    return finding(AlertKind.DRIFT, {"output": output}, began_s)
+
+
+def degraded(metric: str, began_s: int = 100, **parts: str) -> Finding:
+    return finding(AlertKind.DEGRADATION, {"slice": parts, "metric": metric}, began_s)
+
+
+@pytest.mark.parametrize("kind", [AlertKind.SCALE_SHIFT, AlertKind.GIBBERISH, AlertKind.DRIFT])
+def test_all_that_is_said_of_a_feature_is_one_page(kind: AlertKind) -> None:
+    broken = standing(violation("amount", "out_of_range", 98))
+    assert explained(of_feature(kind, "amount"), broken) == broken.identity
+    assert explained(of_feature(kind, "income"), broken) is None
+    first = standing(of_feature(kind, "amount", 98))
+    assert explained(violation("amount", "out_of_range"), first) == first.identity
+
+
+def test_drift_of_the_score_follows_from_a_missing_feature() -> None:
+    missing = standing(violation("late_payments", "missing_feature", 95))
+    assert explained(of_output("score"), missing) == missing.identity
+    assert explained(of_output("score"), standing(violation("late_payments", "missing_feature", 60))) is None
+    assert explained(of_output("score"), standing(violation("late_payments", "missing_feature", 110))) is None
+    assert explained(of_output("decision"), standing(of_output("score", 99))) == "score"
+    assert explained(of_feature(AlertKind.DRIFT, "income"), standing(of_output("score"))) is None
+
+
+def test_a_degraded_metric_follows_from_the_widest_slice_that_shows_it() -> None:
+    whole = standing(degraded("roc_auc", 99))
+    assert explained(degraded("f1", sex="Female"), whole) == whole.identity
+    assert explained(degraded("f1"), whole) == whole.identity
+    assert explained(degraded("f1"), standing(degraded("f1", 99, sex="Female"))) is None
+    gap_of = standing(gap("error_rate", sex="Female"))
+    assert explained(degraded("recall", sex="Female"), gap_of) == gap_of.identity
+    assert explained(degraded("recall", sex="Male"), gap_of) is None
+    assert explained(degraded("accuracy"), gap_of) == gap_of.identity
+    missing = standing(violation("late_payments", "missing_feature", 95))
+    assert explained(degraded("accuracy"), missing) == missing.identity
+
+
+def test_untrusted_estimates_follow_from_drift_of_the_label() -> None:
+    found = finding(AlertKind.CALIBRATION, {"slice": {}})
+    assert explained(found, standing(of_output("label"))) == "label"
+    assert explained(found, standing(degraded("accuracy"))) is not None
+    assert explained(found) is None

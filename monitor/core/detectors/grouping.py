@@ -10,7 +10,14 @@ The rules, in order; each asks that the two overlap in event time:
   least half of its excess;
 - a group that is favoured follows from another group of the same feature that is not;
 - a violation follows from another of the same feature, or from one that began in the same bucket at the
-  same rate (one join, one serialiser, one renamed field).
+  same rate (one join, one serialiser, one renamed field);
+- whatever else is said of a feature (scale, gibberish, drift) follows from what was said of it first;
+- drift of the score, the decision or the label follows from a failure of an input that began no later and not
+  long before; failing that, one of the three follows from another;
+- a metric that degrades follows from another one of the same slice or of a slice around it, from a gap of the
+  slice, from a failure of an input that began with it, and that of all traffic from a gap that holds at least
+  half of its excess;
+- estimates that cannot be trusted follow from drift of the label or from a metric that degrades.
 """
 
 from __future__ import annotations
@@ -23,8 +30,13 @@ from monitor.core.detectors.finding import Finding
 from monitor.core.records import AlertKind
 
 _OF_SLICES: Final = frozenset({AlertKind.GAP_CHANGE, AlertKind.IGNORED_SLICE})
+_OF_INPUTS: Final = frozenset(
+    {AlertKind.VIOLATION_RATE, AlertKind.SCALE_SHIFT, AlertKind.GIBBERISH, AlertKind.DRIFT}
+)
 _SAME_RATE: Final = 1.15
 _TOGETHER_BUCKETS: Final = 3
+_FOLLOWS_BUCKETS: Final = 30
+"""Drift of the output takes some buckets to be dated after the input's failure began."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,12 @@ def cause_of(finding: Finding, standing: Sequence[Standing], bucket_ms: int) -> 
         found = _first(_same_or_wider(finding, [o for o in near if o.kind is finding.kind]))
     elif finding.kind is AlertKind.VIOLATION_RATE:
         found = _of_violation(finding, near, bucket_ms)
+    elif finding.kind is AlertKind.DRIFT and "output" in finding.subject:
+        found = _of_output(finding, near, bucket_ms)
+    elif finding.kind in _OF_INPUTS:
+        found = _first(_of_feature(finding, near))
+    elif finding.kind in {AlertKind.DEGRADATION, AlertKind.CALIBRATION}:
+        found = _of_metric(finding, near, bucket_ms)
     else:
         found = None
     return found.root if found else None
@@ -80,11 +98,7 @@ def _overlap(finding: Finding, other: Standing, bucket_ms: int) -> bool:
 
 def _of_slice(finding: Finding, near: Sequence[Standing], bucket_ms: int) -> Standing | None:
     parts: Mapping[str, str] = finding.subject["slice"]
-    violations = [
-        other
-        for other in near
-        if other.kind is AlertKind.VIOLATION_RATE and other.began_ms <= finding.began_ms + 2 * bucket_ms
-    ]
+    violations = [other for other in _inputs(near) if other.began_ms <= finding.began_ms + 2 * bucket_ms]
     accounted = finding.excess is not None and 0 < finding.excess <= finding.invalid_rows
     causes = [other for other in violations if other.subject["feature"] in finding.features]
     together = [o for o in violations if abs(o.began_ms - finding.began_ms) <= _TOGETHER_BUCKETS * bucket_ms]
@@ -111,9 +125,8 @@ def _of_slice(finding: Finding, near: Sequence[Standing], bucket_ms: int) -> Sta
 def _of_violation(finding: Finding, near: Sequence[Standing], bucket_ms: int) -> Standing | None:
     violations = [other for other in near if other.kind is AlertKind.VIOLATION_RATE]
     feature = finding.subject["feature"]
-    causes = [
-        other for other in violations if other.subject["feature"] == feature and finding.features
-    ]  # of the record itself, each code is a matter of its own
+    # Of the record itself, each code is a matter of its own.
+    causes = [o for o in _inputs(near) if o.subject["feature"] == feature and finding.features]
     causes += [
         other
         for other in violations
@@ -121,6 +134,39 @@ def _of_violation(finding: Finding, near: Sequence[Standing], bucket_ms: int) ->
         and 1 / _SAME_RATE <= other.effect / finding.effect <= _SAME_RATE
     ]
     return _first(causes)
+
+
+def _of_feature(finding: Finding, near: Sequence[Standing]) -> list[Standing]:
+    feature = finding.subject["feature"]
+    return [other for other in _inputs(near) if other.subject["feature"] == feature]
+
+
+def _of_output(finding: Finding, near: Sequence[Standing], bucket_ms: int) -> Standing | None:
+    since_ms = finding.began_ms - _FOLLOWS_BUCKETS * bucket_ms
+    before = finding.began_ms + _TOGETHER_BUCKETS * bucket_ms
+    causes = [other for other in _inputs(near) if since_ms <= other.began_ms <= before]
+    outputs = [o for o in near if o.kind is AlertKind.DRIFT and "output" in o.subject]
+    gaps = [o for o in near if o.kind is AlertKind.GAP_CHANGE and since_ms <= o.began_ms <= before]
+    return _first([*causes, *outputs, *gaps])
+
+
+def _of_metric(finding: Finding, near: Sequence[Standing], bucket_ms: int) -> Standing | None:
+    parts: Mapping[str, str] = finding.subject["slice"]
+    metrics = [other for other in near if other.kind is AlertKind.DEGRADATION]
+    causes = _same_or_wider(finding, metrics)
+    causes += [o for o in near if o.kind in _OF_SLICES and o.subject["slice"] == parts]
+    together_ms = _FOLLOWS_BUCKETS * bucket_ms
+    causes += [o for o in _inputs(near) if abs(o.began_ms - finding.began_ms) <= together_ms]
+    if not parts:
+        causes += [o for o in near if o.kind in _OF_SLICES and 2 * o.excess >= (finding.excess or 0.0)]
+    if finding.kind is AlertKind.CALIBRATION:
+        causes += [o for o in near if o.kind is AlertKind.DRIFT and o.subject.get("output") == "label"]
+    return _first(causes)
+
+
+def _inputs(near: Sequence[Standing]) -> list[Standing]:
+    """Failures of features, the record itself among them."""
+    return [o for o in near if o.kind in _OF_INPUTS and "feature" in o.subject]
 
 
 def _same_or_wider(finding: Finding, slices: Sequence[Standing]) -> list[Standing]:
