@@ -17,7 +17,7 @@ from monitor.core.batch import ClassNames, Reading
 from monitor.core.counters import ALL_SLICE, Counts
 from monitor.core.decode import Limits
 from monitor.core.errors import KafkaError, ServiceError, StoreUnavailable
-from monitor.core.evaluation import ModelEvaluation
+from monitor.core.evaluation import ModelEvaluation, Silence
 from monitor.core.join import ModelIdentity
 from monitor.core.plan import ModelPlan
 from monitor.core.schema.compiled import CompiledSchema
@@ -156,6 +156,7 @@ def model_evaluation(
         label_wait_s=model.labels.wait_s,
         ready_at=model.labels.ready_at,
         grace_s=settings.worker.grace_s,
+        silences=tuple(Silence(s.from_ms, s.to_ms, 1000 * (s.repeat_s or 0)) for s in model.alerts.silences),
         watch_partitions=watch_partitions,
     )
 

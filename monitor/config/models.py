@@ -129,6 +129,29 @@ class LabelSettings(Section):
     sample: Share = Field(1.0, description="Share of request ids whose labels are joined; bounds memory.")
 
 
+class SilenceSettings(Section):
+    """A stretch of time in which traffic is known not to be as usual."""
+
+    from_ms: InstantMs = Field(alias="from", description="Event time at which it begins.")
+    to_ms: InstantMs = Field(alias="to", description="Event time at which it ends.")
+    repeat_s: DurationS | None = Field(None, alias="repeat", ge=60, description="Again after this, e.g. 7d.")
+
+    @field_validator("to_ms")
+    @classmethod
+    def _forwards(cls, to_ms: int, info: ValidationInfo) -> int:
+        if to_ms <= info.data.get("from_ms", to_ms - 1):
+            raise ValueError("must be later than from")
+        return to_ms
+
+    @field_validator("repeat_s")
+    @classmethod
+    def _longer(cls, repeat_s: int | None, info: ValidationInfo) -> int | None:
+        lasts_ms = info.data.get("to_ms", 0) - info.data.get("from_ms", 0)
+        if repeat_s is not None and repeat_s * 1000 < lasts_ms:
+            raise ValueError("must not be shorter than the silence itself")
+        return repeat_s
+
+
 class AlertSettings(Section):
     """What is worth telling somebody."""
 
@@ -139,6 +162,10 @@ class AlertSettings(Section):
     )
     min_effect: float = Field(
         1.25, gt=1, le=100, description="Smallest odds ratio between a slice and the rest that matters."
+    )
+    silences: tuple[SilenceSettings, ...] = Field(
+        (),
+        description="Holidays and maintenance: amount, mix and distribution of traffic are not judged then.",
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from monitor.core.counters import DEFAULT_TIERS, DEMO_TIERS, Scalar, Tier
 from monitor.core.detectors.finding import SliceName
-from monitor.core.evaluation import ModelEvaluation, decode, encode, learning, streams_of
+from monitor.core.evaluation import ModelEvaluation, Silence, decode, encode, learning, streams_of
 from monitor.core.schema.violations import Code
 from monitor.edges.evaluator import Evaluator
 from monitor.ports import PartitionState
@@ -348,3 +348,19 @@ def test_labels_are_judged_in_the_finest_tier_that_outlives_their_wait(
 ) -> None:
     config = ModelEvaluation("m", frozenset(), tiers=tiers, label_wait_s=wait_s)
     assert config.label_tier.name == name
+
+
+def test_a_silence_is_neither_judged_nor_learned() -> None:
+    began_ms, lasts_ms = START_S * 1000 + 100_000, 40_000
+    quiet = World(seed=6, rows_per_s=300, options={"silences": (Silence(began_ms, began_ms + lasts_ms),)})
+    loud = World(seed=6, rows_per_s=300)
+    for world in (quiet, loud):
+        world.run(100)
+        for _ in range(40):
+            world.step(rows=10)
+            world.evaluator.tick()
+        world.run(20)
+    assert [a.kind for a in loud.opened("missing_traffic")] == ["missing_traffic"]
+    assert not quiet.opened("missing_traffic", "ignored_slice")
+    level = decode(quiet.store.held[0]).traffic.level
+    assert level.mean == pytest.approx(300, rel=0.05)

@@ -17,6 +17,7 @@ from monitor.core.detectors.missing_traffic import MissingTraffic
 from monitor.core.detectors.slice_gap import SliceGap
 from monitor.core.detectors.stalled_partition import StalledPartition
 from monitor.core.detectors.violation_rate import ViolationRate
+from monitor.core.evaluation.silence import Silence
 
 COVERAGE_EFFECT: Final = 2.0
 """Odds ratio of "the label never came" that matters, at least."""
@@ -42,6 +43,7 @@ class ModelEvaluation:
         ready_at: coverage at which a cohort is judged before its wait.
         grace_s: how long a bucket waits for stragglers.
         policy: lifecycle of alerts.
+        silences: times at which amount, mix and distribution of traffic say nothing.
         watch_partitions: this model's evaluator reports stalled partitions (one model's should).
     """
 
@@ -60,7 +62,12 @@ class ModelEvaluation:
     ready_at: float = 0.95
     grace_s: float = 1.0
     policy: AlertPolicy = field(default_factory=AlertPolicy)
+    silences: tuple[Silence, ...] = ()
     watch_partitions: bool = False
+
+    def silent(self, start_ms: int, end_ms: int) -> bool:
+        """Whether traffic of [start_ms, end_ms) is not to be judged, epoch ms."""
+        return any(silence.touches(start_ms, end_ms) for silence in self.silences)
 
     @property
     def tier(self) -> Tier:

@@ -165,22 +165,24 @@ class _Run:
         violations, findings = violation_rate.judge(
             config.violation_rate, violations, self._seen.features, at_ms
         )
-        traffic = missing_traffic.step(config.missing_traffic, state.traffic, requests, start_ms)
-        traffic, found = missing_traffic.judge(config.missing_traffic, traffic, at_ms)
-        findings += found
+        traffic, shares = state.traffic, state.shares
+        if not config.silent(start_ms, at_ms):
+            traffic = missing_traffic.step(config.missing_traffic, traffic, requests, start_ms)
+            traffic, found = missing_traffic.judge(config.missing_traffic, traffic, at_ms)
+            findings += found
+            rows = np.array([self._rows[int(i)] for i in streams.shares], np.int64)
+            of_slices = bucket.scalars[rows, Scalar.REQUESTS]
+            shares = ignored_slice.step(config.ignored_slice, shares, requests, of_slices, start_ms)
+            shares, found = ignored_slice.judge(
+                config.ignored_slice, shares, streams.names, streams.shares_threshold, at_ms
+            )
+            findings += found
         everyone = np.ones(len(streams.decisions), np.bool_)
         table = tables(streams.decisions, self._rows, bucket.scalars)
         decisions = slice_gap.step(config.slice_gap, state.decisions, table, start_ms, everyone)
         ends_ms = np.full(everyone.size, float(at_ms))
         decisions, found = slice_gap.judge(
             config.slice_gap, decisions, streams.names, streams.decisions_threshold, ends_ms
-        )
-        findings += found
-        rows = np.array([self._rows[int(i)] for i in streams.shares], np.int64)
-        of_slices = bucket.scalars[rows, Scalar.REQUESTS]
-        shares = ignored_slice.step(config.ignored_slice, state.shares, requests, of_slices, start_ms)
-        shares, found = ignored_slice.judge(
-            config.ignored_slice, shares, streams.names, streams.shares_threshold, at_ms
         )
         self._state = replace(
             state,
