@@ -1,0 +1,1 @@
+"""How features, scores and answers are distributed, and whether that has changed."""
