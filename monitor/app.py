@@ -148,6 +148,7 @@ def model_evaluation(
         tiers=settings.tiers,
         tolerated=tolerated if schema is None else tolerated | {RECORD: schema.tolerated},
         features=len(tolerated),
+        schema=schema,
         named_slices={s.name: features_of(s) for s in model.slices if isinstance(s, WhereSlice)},
         protected=frozenset(model.protected),
         reference=reference,

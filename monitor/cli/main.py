@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from monitor.cli import alerts, check, demo, init, replay, run, slices, up, version, violations
+from monitor.cli import alerts, check, demo, init, replay, run, schema, slices, up, version, violations
 from monitor.core.errors import MonitorError
 
 EXIT_ERROR = 2
@@ -55,4 +55,5 @@ app.command("replay")(replay.replay)
 app.command("slices")(slices.slices)
 app.command("violations")(violations.violations)
 app.command("alerts")(alerts.alerts)
+app.add_typer(schema.app, name="schema")
 app.command("version")(version.version)

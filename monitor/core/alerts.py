@@ -133,14 +133,14 @@ def retire(book: AlertBook, kinds: Collection[AlertKind], moment: Moment) -> Ste
     return hand.result()
 
 
-def with_requests(step: Step, requests: Mapping[str, Sequence[str]]) -> Step:
-    """The same step with request ids (by identity) on the alerts that just opened."""
+def with_evidence(step: Step, found: Mapping[str, Mapping[str, Any]]) -> Step:
+    """The same step with what samples of records add (by identity) to the alerts that just opened."""
 
     def shown(alert: Alert) -> Alert:
-        return alert.model_copy(update={"request_ids": list(requests[alert.identity])})
+        return alert.model_copy(update=dict(found[alert.identity]))
 
-    alerts = {k: shown(a) if k in requests else a for k, a in step.book.alerts.items()}
-    transitions = tuple(shown(a) if a.identity in requests else a for a in step.transitions)
+    alerts = {k: shown(a) if k in found else a for k, a in step.book.alerts.items()}
+    transitions = tuple(shown(a) if a.identity in found else a for a in step.transitions)
     return replace(step, book=replace(step.book, alerts=alerts), transitions=transitions)
 
 

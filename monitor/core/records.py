@@ -122,5 +122,10 @@ class Alert(Record):
     excess: float | None = Field(None, description="Rows that failed beyond what is tolerated, so far.")
     values: dict[str, Any] = Field(default_factory=dict, description="The figures behind the summary.")
     request_ids: list[str] = Field(default_factory=list, description="Requests that show it, newest first.")
+    schema_change: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="Of a violation: changes of the feature schema that would accept these values. "
+        "Each has feature, field, before, after and, where something is given up, caution.",
+    )
     consequence_of: str | None = Field(None, description="Identity of the alert that explains this one.")
     notes: list[str] = Field(default_factory=list, description="Cautions, e.g. selective labels.")

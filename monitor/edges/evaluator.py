@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Event
-from typing import Final
+from typing import Any, Final
 
 import msgpack
 import numpy as np
@@ -35,6 +35,8 @@ from monitor.core.evaluation import (
     streams_of,
 )
 from monitor.core.event_time import PartitionView
+from monitor.core.schema.evolution import propose
+from monitor.core.schema.violations import Code
 from monitor.ports import EVALUATOR_VIEW, JUDGED_FIELD, EvaluatorStore
 
 log = logging.getLogger(__name__)
@@ -159,7 +161,7 @@ class Evaluator:
         )
         moment = Moment(config.model, held.lease_epoch, now_ms, config.tier.bucket_s * 1000)
         after, step = evaluate(config, state, seen, moment)
-        step = alerts.with_requests(step, self._requests(config.model, step))
+        step = alerts.with_evidence(step, self._evidence(config, step))
         after = replace(after, book=step.book)
         if not self._commit(held, after, step):
             return False
@@ -265,12 +267,20 @@ class Evaluator:
         asked = {start_s: (*ids, ALL_SLICE) for start_s, ids in wanted.items()}
         return self._buckets(config, asked, len(places), tier, places=places)
 
-    def _requests(self, model: str, step: Step) -> dict[str, list[str]]:
-        """Newest requests that show each alert that just opened."""
-        found: dict[str, list[str]] = {}
+    def _evidence(self, config: ModelEvaluation, step: Step) -> dict[str, dict[str, Any]]:
+        """Newest requests that show each alert that just opened, and the schema that would accept them."""
+        found: dict[str, dict[str, Any]] = {}
         for identity, name in step.samples.items():
-            ids = [msgpack.unpackb(sample).get("request_id") for sample in self._store.evidence(model, name)]
-            found[identity] = list(dict.fromkeys(i for i in ids if isinstance(i, str)))[:REQUESTS_SHOWN]
+            samples = [msgpack.unpackb(sample) for sample in self._store.evidence(config.model, name)]
+            ids = [sample.get("request_id") for sample in samples]
+            shown = list(dict.fromkeys(i for i in ids if isinstance(i, str)))[:REQUESTS_SHOWN]
+            found[identity] = {"request_ids": shown}
+            subject = step.book.alerts[identity].subject
+            if config.schema is not None and "code" in subject:
+                received = [text for sample in samples if isinstance(text := sample.get("received"), str)]
+                code = Code.from_slug(subject["code"])
+                changes = propose(config.schema, subject["feature"], code, received)
+                found[identity]["schema_change"] = [change.to_dict() for change in changes]
         return found
 
     def _write_views(self, held: _Held, views: Views) -> None:

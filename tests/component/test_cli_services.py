@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from monitor.app import open_reader
 from monitor.cli.main import app
 from monitor.config import Settings
+from monitor.core.records import Alert, AlertKind, AlertState, Severity
+from monitor.core.schema import FeatureSchema
 from monitor.edges.kafka.connection import KafkaConnection
 from monitor.edges.kafka.topics import read_last
 
@@ -90,6 +95,47 @@ def test_settings_are_learnt_from_a_topic(config: str, tmp_path: Path, kafka: st
     model = Settings.load(learnt, env={}).models["income"]
     assert model.feature_schema is not None
     assert list(model.feature_schema.features) == ["age", "sex"]
+
+
+def _raise_violation(config: str) -> str:
+    """An alert about `sex` as an evaluator would have stored it. Returns its identity."""
+    settings = Settings.load(config, env={})
+    at = datetime(2026, 11, 24, tzinfo=UTC)
+    alert = Alert(
+        identity="3f2a9c" * 5, alert_id="a", lease_epoch=1, sequence=1, state=AlertState.OPEN,
+        severity=Severity.PAGE, model="income", kind=AlertKind.VIOLATION_RATE,
+        subject={"feature": "sex", "code": "unknown_category"}, summary="sex has an unknown category",
+        advice="", began_at=at, opened_at=at, published_at=at, log_evidence=30, log_threshold=20, effect=0.1,
+        effect_unit="rate", rows=100,
+        schema_change=[{"feature": "sex", "field": "categories", "before": ["Female", "Male"],
+                        "after": ["Female", "Male", "X"], "caution": "retrain"}],
+    )  # fmt: skip
+    with closing(open_reader(settings)) as store:
+        epoch = store.lease("income", "test", 5_000)
+        stored = {alert.identity: alert.model_dump_json().encode()}
+        assert store.commit("income", epoch, store.state("income")[1], b"state", [], stored)
+    return alert.identity
+
+
+def test_an_alert_becomes_an_edited_schema(config: str) -> None:
+    assert "no violation of income stands" in invoke("schema", "diff", "income", "-c", config)
+    identity = _raise_violation(config)
+    shown = invoke("schema", "diff", "-c", config)
+    assert "sex: categories" in shown
+    assert f"monitor schema accept income {identity[:12]}" in shown
+    (proposal,) = json.loads(invoke("schema", "diff", "income", "-c", config, "--json"))
+    assert proposal["changes"][0]["after"] == ["Female", "Male", "X"]
+    path = Path(config).parent / "schemas" / "income.yaml"
+    before = path.read_text()
+    assert "would write" in invoke("schema", "accept", "income", "3f2a", "--dry-run", "-c", config)
+    assert path.read_text() == before
+    assert "restart the workers" in invoke("schema", "accept", "income", "3f2a", "-c", config)
+    assert FeatureSchema.load(path).features["sex"].categories == ("Female", "Male", "X")
+    (path.parent / "old.yaml").write_text(before)
+    files = ("--old", str(path.parent / "old.yaml"), "--new", str(path))
+    assert [c["field"] for c in json.loads(invoke("schema", "diff", *files, "--json"))] == ["categories"]
+    result = RUNNER.invoke(app, ["schema", "accept", "income", "77", "-c", config])
+    assert result.exit_code == 2
 
 
 def test_no_alert_is_no_alert(config: str) -> None:

@@ -173,7 +173,7 @@ def test_alerts_are_bounded_and_the_rest_counted() -> None:
 def test_requests_are_shown_on_what_just_opened() -> None:
     step = take(AlertBook(), finding())
     identity = only(step).identity
-    shown = alerts.with_requests(step, {identity: ["r-2", "r-1"]})
+    shown = alerts.with_evidence(step, {identity: {"request_ids": ["r-2", "r-1"]}})
     assert only(shown).request_ids == ["r-2", "r-1"]
     assert shown.book.alerts[identity].request_ids == ["r-2", "r-1"]
     ended = take(shown.book, finding(at_s=110, holds=False))

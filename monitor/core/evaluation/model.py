@@ -18,6 +18,7 @@ from monitor.core.detectors.slice_gap import SliceGap
 from monitor.core.detectors.stalled_partition import StalledPartition
 from monitor.core.detectors.violation_rate import ViolationRate
 from monitor.core.evaluation.silence import Silence
+from monitor.core.schema import FeatureSchema
 
 COVERAGE_EFFECT: Final = 2.0
 """Odds ratio of "the label never came" that matters, at least."""
@@ -34,6 +35,7 @@ class ModelEvaluation:
         tiers: finest first.
         tolerated: feature → tolerated violation rate; the record itself under `record`.
         features: number of features in the schema.
+        schema: the feature schema itself, for proposals of how it would accept what broke it.
         named_slices: name of a named slice → features its conditions read.
         protected: features whose groups must be served alike.
         reference: slice id → int64[len(Scalar)] of the labelled reference; empty to learn from live traffic.
@@ -53,6 +55,7 @@ class ModelEvaluation:
     tiers: tuple[Tier, ...] = DEFAULT_TIERS
     tolerated: Mapping[str, float] = field(default_factory=dict)
     features: int = 0
+    schema: FeatureSchema | None = None
     named_slices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     protected: frozenset[str] = frozenset()
     reference: Mapping[int, Counts] = field(default_factory=dict)
