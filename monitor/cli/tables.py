@@ -9,6 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from monitor.core.schema.violations import SOFT
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -138,6 +140,8 @@ def print_violations(out: Console, model: str, reports: Sequence[Report]) -> Non
         rate = _DASH if report["rate"] is None else f"{report['rate']:.3%}"
         table.add_row(escape(report["feature"]), report["code"], f"{report['count']:,}", rate)
     out.print(table)
+    if soft := sorted({report["code"] for report in reports} & {code.slug for code in SOFT}):
+        out.print(f"[dim]{', '.join(soft)}: doubts about texts; the records count as valid[/]")
 
 
 def print_alerts(out: Console, alerts: Sequence[Alert]) -> None:

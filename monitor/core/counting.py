@@ -20,7 +20,7 @@ from monitor.core.contributions import Wide, prediction_values, score_cells, vio
 from monitor.core.counters import ALL_SLICE, SCORES, VIOLATIONS, Increment, Join, Rows
 from monitor.core.join import JoinCount, Joined, LabelState, Order, Stub, join_labels, join_predictions
 from monitor.core.plan import ModelPlan
-from monitor.core.schema.violations import Code
+from monitor.core.schema.violations import SOFT, Code
 
 Ints = NDArray[np.int64]
 
@@ -105,7 +105,7 @@ def count_predictions(
     fresh = np.zeros(len(batch), np.bool_)
     fresh[counted] = True
     invalid = np.zeros(len(batch), np.bool_)
-    invalid[prepared.violations.rows] = True
+    invalid[prepared.violations.rows[~np.isin(prepared.violations.codes, sorted(SOFT))]] = True
     target = Target(plan.name, plan.tiers, create=True)
     wide = Wide(
         batch.times_ms[counted],

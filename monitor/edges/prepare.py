@@ -71,14 +71,16 @@ class Preparer:
         names = [RECORD] * len(rows)
         received = [shown for _, _, shown in batch.faults]
         schema = plan.schema
-        found = None if schema is None else schema.check_chunk(batch.features)
-        if schema is not None and found is not None and len(found.row):
-            ids = await self._features(plan)
+        accounts = (
+            () if schema is None else (schema.check_chunk(batch.features), schema.soft_chunk(batch.features))
+        )
+        for found in accounts:
+            ids = await self._features(plan) if len(found) else {}
             explained: dict[tuple[int, int], int] = {}
             for j, (row, feature, code) in enumerate(
                 zip(found.row.tolist(), found.feature.tolist(), found.code.tolist(), strict=True)
             ):
-                name = schema.names[feature] if feature >= 0 else RECORD
+                name = found.compiled.names[feature] if feature >= 0 else RECORD
                 rows.append(row)
                 codes.append(code)
                 features.append(ids.get(name, 0))

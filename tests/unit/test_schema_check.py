@@ -110,6 +110,8 @@ def test_the_cells_of_the_codes_never_move() -> None:
         (10, "unexpected_feature"),
         (11, "bad_timestamp"),
         (12, "score_range"),
+        (13, "gibberish"),
+        (14, "near_miss"),
     ]
     assert max(Code) < CODES
 

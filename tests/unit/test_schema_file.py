@@ -10,7 +10,7 @@ import yaml
 
 from monitor.core.errors import SchemaError
 from monitor.core.schema import Code, Feature, FeatureSchema, FeatureType, Reference
-from monitor.core.schema.feature import FEATURES_MAX
+from monitor.core.schema.feature import FEATURES_MAX, TextReference
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "credit-schema.yaml"
 
@@ -153,12 +153,13 @@ def test_the_example_follows_the_published_json_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(published)
     document = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
     jsonschema.validate(document, published)
-    for model in (FeatureSchema, Feature, Reference):
+    for model in (FeatureSchema, Feature, Reference, TextReference):
         assert all(field.description for field in model.model_fields.values()), model
 
 
 def test_the_documentation_names_every_field_and_code() -> None:
     text = (EXAMPLE.parents[1] / "docs" / "schema.md").read_text(encoding="utf-8")
-    fields = [name for model in (FeatureSchema, Feature, Reference) for name in model.model_fields]
+    models = (FeatureSchema, Feature, Reference, TextReference)
+    fields = [name for model in models for name in model.model_fields]
     for name in [*fields, *(code.slug for code in Code), *FeatureType]:
         assert f"`{name}`" in text, name

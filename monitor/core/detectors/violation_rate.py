@@ -1,14 +1,15 @@
 """A feature breaks the schema more often than is tolerated.
 
 One stream per feature and code. The test is valid at every look, so the bucket that is still open is
-read at every tick: a hard failure is told within two seconds.
+read at every tick: a hard failure is told within two seconds. Doubts about texts (soft codes) have
+boundaries of their own: `monitor.core.detectors.gibberish` gives them to the functions here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from monitor.core.detectors.finding import Finding, clock, percent
 from monitor.core.evidence import bernoulli, levels
 from monitor.core.evidence.edetector import Flags, Tracker, advance
 from monitor.core.records import AlertKind, Severity
-from monitor.core.schema.violations import RECORD, Code
+from monitor.core.schema.violations import RECORD, SOFT, Code
 
 Ints = NDArray[np.int64]
 
@@ -59,6 +60,70 @@ _ADVICE: Final = {
 }
 
 
+HARD: Final = frozenset(Code) - SOFT
+"""Codes that this detector watches."""
+
+
+class Watch(Protocol):
+    """What `step`, `judge` and `peek` ask of a configuration: `ViolationRate`, or `gibberish.Gibberish`."""
+
+    @property
+    def codes(self) -> frozenset[Code]:
+        """Codes that are watched."""
+        ...
+
+    @property
+    def log_threshold(self) -> float:
+        """Of every stream."""
+        ...
+
+    @property
+    def violations_min(self) -> int:
+        """Violations before anything is said."""
+        ...
+
+    @property
+    def effect_min(self) -> float:
+        """Observed rate over boundary before anything is said."""
+        ...
+
+    def boundary(self, feature: str, code: Code) -> float:
+        """Rate that is tolerated, in (0, 1]."""
+        ...
+
+    def finding(self, seen: Seen) -> Finding:
+        """The words."""
+        ...
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one stream has to show.
+
+    `rows` and `hits` since `began_ms`; the fields are those of `Finding` otherwise.
+    """
+
+    feature: str
+    code: Code
+    rows: int
+    hits: int
+    began_ms: int
+    at_ms: int
+    log_evidence: float
+    holds: bool
+
+    @property
+    def rate(self) -> float:
+        """Of hits."""
+        return self.hits / max(self.rows, 1)
+
+
+def log_threshold(features: int, false_alarms_per_s: float, bucket_s: float) -> float:
+    """All streams weigh the same: a code of a feature, soft ones too, the record counting as one feature."""
+    weight = levels.SHARES["violations"] / ((features + 1) * len(Code))
+    return float(levels.log_threshold(false_alarms_per_s, bucket_s, np.array([weight]))[0])
+
+
 @dataclass(frozen=True)
 class ViolationRate:
     """Configuration of the detector.
@@ -82,11 +147,44 @@ class ViolationRate:
     name = AlertKind.VIOLATION_RATE
 
     @property
+    def codes(self) -> frozenset[Code]:
+        """All that break the schema."""
+        return HARD
+
+    @property
     def log_threshold(self) -> float:
-        """All streams weigh the same: a code of a feature, the record counting as one feature."""
-        weight = levels.SHARES["violations"] / ((self.features + 1) * len(Code))
-        threshold = levels.log_threshold(self.false_alarms_per_s, self.bucket_s, np.array([weight]))
-        return float(threshold[0])
+        """Of every stream."""
+        return log_threshold(self.features, self.false_alarms_per_s, self.bucket_s)
+
+    def boundary(self, feature: str, code: Code) -> float:  # noqa: ARG002 - one rate for all codes
+        """Of a feature, or of the record."""
+        return self.tolerated.get(feature, TOLERATED_DEFAULT)
+
+    def finding(self, seen: Seen) -> Finding:
+        """A page."""
+        feature, code, rate = seen.feature, seen.code, seen.rate
+        tolerated = self.boundary(feature, code)
+        who = "the record" if feature == RECORD else feature
+        return Finding(
+            kind=AlertKind.VIOLATION_RATE,
+            subject={"feature": feature, "code": code.slug},
+            holds=seen.holds,
+            severity=Severity.PAGE,
+            log_evidence=seen.log_evidence,
+            log_threshold=self.log_threshold,
+            effect=rate,
+            effect_unit="rate",
+            rows=seen.rows,
+            excess=max(0.0, seen.hits - tolerated * seen.rows),
+            began_ms=seen.began_ms,
+            at_ms=seen.at_ms,
+            summary=f"{who} {_WORDS[code]} in {percent(rate)} of requests (tolerated {percent(tolerated)}): "
+            f"{seen.hits} of {seen.rows} since {clock(seen.began_ms)}",
+            advice=_ADVICE[code],
+            values={"requests": seen.rows, "violations": seen.hits, "rate": rate, "tolerated": tolerated},
+            samples=f"violations/{feature}/{code.slug}",
+            features=frozenset() if feature == RECORD else frozenset({feature}),
+        )
 
 
 @dataclass(frozen=True)
@@ -103,7 +201,7 @@ class ViolationState:
 
 
 def step(
-    config: ViolationRate, state: ViolationState, features: Mapping[int, str], requests: int, cells: Ints,
+    config: Watch, state: ViolationState, features: Mapping[int, str], requests: int, cells: Ints,
     start_ms: int,
 ) -> ViolationState:  # fmt: skip
     """Take the counts of one bucket, closed or open so far.
@@ -117,7 +215,7 @@ def step(
         start_ms: start of the bucket.
     """
     found = np.flatnonzero(cells)
-    state = _admit(state, found[found % CODES < len(Code)])
+    state = _admit(state, found[np.isin(found % CODES, sorted(config.codes))])
     if not state.cells.size or not requests:
         return state
     hits = (
@@ -146,7 +244,7 @@ def step(
 
 
 def judge(
-    config: ViolationRate, state: ViolationState, features: Mapping[int, str], at_ms: int
+    config: Watch, state: ViolationState, features: Mapping[int, str], at_ms: int
 ) -> tuple[ViolationState, list[Finding]]:
     """What holds after the last closed bucket, and what has recovered."""
     recovered = state.tracker.recovered
@@ -157,7 +255,7 @@ def judge(
 
 
 def peek(
-    config: ViolationRate,
+    config: Watch,
     state: ViolationState,
     ahead: ViolationState,
     features: Mapping[int, str],
@@ -193,7 +291,7 @@ def peek(
     return state, _findings(config, ahead, features, at_ms, nothing)
 
 
-def _alarmed(config: ViolationRate, state: ViolationState, features: Mapping[int, str]) -> Flags:
+def _alarmed(config: Watch, state: ViolationState, features: Mapping[int, str]) -> Flags:
     rows, hits = state.tracker.sums.T
     boundary = _boundary(config, features, state.cells)
     alarmed: Flags = (
@@ -205,15 +303,27 @@ def _alarmed(config: ViolationRate, state: ViolationState, features: Mapping[int
 
 
 def _findings(
-    config: ViolationRate,
+    config: Watch,
     state: ViolationState,
     features: Mapping[int, str],
     at_ms: int,
     recovered: Flags,
 ) -> list[Finding]:
+    tracker, log_evidence = state.tracker, state.tracker.log_evidence
     return [
-        _finding(config, state.tracker, features, int(state.cells[i]), i, at_ms, holds=not recovered[i])
-        for i in np.flatnonzero(state.tracker.open & (state.tracker.sums[:, 0] > 0)).tolist()
+        config.finding(
+            Seen(
+                features.get(int(state.cells[i]) // CODES, RECORD),
+                Code(int(state.cells[i]) % CODES),
+                int(tracker.sums[i, 0]),
+                int(tracker.sums[i, 1]),
+                int(tracker.since_ms[i]),
+                at_ms,
+                float(log_evidence[i]),
+                holds=not recovered[i],
+            )
+        )
+        for i in np.flatnonzero(tracker.open & (tracker.sums[:, 0] > 0)).tolist()
     ]
 
 
@@ -224,8 +334,10 @@ def _admit(state: ViolationState, found: Ints) -> ViolationState:
     return ViolationState(np.concatenate([state.cells, new]), state.tracker.extend(new.size))
 
 
-def _boundary(config: ViolationRate, features: Mapping[int, str], cells: Ints) -> NDArray[np.float64]:
-    rates = [config.tolerated.get(features.get(int(c) // CODES, RECORD), TOLERATED_DEFAULT) for c in cells]
+def _boundary(config: Watch, features: Mapping[int, str], cells: Ints) -> NDArray[np.float64]:
+    rates = [
+        config.boundary(features.get(cell // CODES, RECORD), Code(cell % CODES)) for cell in cells.tolist()
+    ]
     return np.clip(rates, bernoulli.RATE_MIN, 0.999)
 
 
@@ -234,35 +346,3 @@ def _refuted(tracker: Tracker, rates: NDArray[np.float64]) -> Ints:
     seen = tracker.sums[:, 1] / np.maximum(tracker.sums[:, 0], 1)
     column: Ints = np.maximum((rates <= seen[:, None] / 5).sum(axis=1) - 1, 0)
     return column
-
-
-def _finding(
-    config: ViolationRate, tracker: Tracker, features: Mapping[int, str], cell: int, row: int, at_ms: int, *,
-    holds: bool,
-) -> Finding:  # fmt: skip
-    feature, code = features.get(cell // CODES, RECORD), Code(cell % CODES)
-    rows, hits = (int(x) for x in tracker.sums[row])
-    tolerated = config.tolerated.get(feature, TOLERATED_DEFAULT)
-    rate = hits / max(rows, 1)
-    began_ms = int(tracker.since_ms[row])
-    who = "the record" if feature == RECORD else feature
-    return Finding(
-        kind=AlertKind.VIOLATION_RATE,
-        subject={"feature": feature, "code": code.slug},
-        holds=holds,
-        severity=Severity.PAGE,
-        log_evidence=float(tracker.log_evidence[row]),
-        log_threshold=config.log_threshold,
-        effect=rate,
-        effect_unit="rate",
-        rows=rows,
-        excess=max(0.0, hits - tolerated * rows),
-        began_ms=began_ms,
-        at_ms=at_ms,
-        summary=f"{who} {_WORDS[code]} in {percent(rate)} of requests (tolerated {percent(tolerated)}): "
-        f"{hits} of {rows} since {clock(began_ms)}",
-        advice=_ADVICE[code],
-        values={"requests": rows, "violations": hits, "rate": rate, "tolerated": tolerated},
-        samples=f"violations/{feature}/{code.slug}",
-        features=frozenset() if feature == RECORD else frozenset({feature}),
-    )

@@ -19,9 +19,11 @@ from pydantic_core import CoreSchema, SchemaValidator, core_schema
 
 from monitor.core.schema.feature import Feature, FeatureType, whole_text_pattern
 from monitor.core.schema.judges import OK, judge_of
+from monitor.core.schema.text_judge import judges_of
 from monitor.core.schema.violations import (
     RECORD,
     RECORD_INDEX,
+    SOFT,
     TEXT_MAX,
     Code,
     Violation,
@@ -106,6 +108,7 @@ class CompiledSchema:
             (index, name, Code.MISSING if feature.required else OK, judge_of(feature))
             for index, (name, feature) in enumerate(schema.features.items())
         )
+        self._texts = judges_of(schema.features)
         record = core_schema.typed_dict_schema(
             {
                 name: core_schema.typed_dict_field(_core(feature), required=feature.required)
@@ -144,6 +147,28 @@ class CompiledSchema:
             np.array(row, np.int64), np.array(feature, np.int64), np.array(code, np.int64), self
         )
 
+    def soft_chunk(self, records: Sequence[Any]) -> ChunkViolations:
+        """Doubts about the texts of a chunk: `monitor.core.schema.violations.SOFT` codes and no others.
+
+        They say nothing about `check_chunk`: a text that breaks a closed category may be a near miss as well,
+        and a record with nothing but doubts is valid. What was judged before costs a look-up.
+
+        Args:
+            records: as `check_chunk` takes them.
+        """
+        found: list[tuple[int, int, int]] = []
+        for index, name, judge in self._texts:
+            try:
+                values = [record.get(name) for record in records]
+                codes = judge.doubtful(values)
+            except (AttributeError, TypeError):  # a record that is no object, a list in place of a text
+                values = [_text(record, name) for record in records]
+                codes = judge.doubtful(values)
+            if codes:
+                found += [(row, index, codes[value]) for row, value in enumerate(values) if value in codes]
+        table = np.array(sorted(found), np.int64).reshape(-1, 3)
+        return ChunkViolations(table[:, 0], table[:, 1], table[:, 2], self)
+
     def check_record(self, record: Any) -> list[tuple[int, int]]:
         """Judge one record feature by feature, without the compiled validator: the law.
 
@@ -176,6 +201,9 @@ class CompiledSchema:
         if feature == RECORD_INDEX:
             return self._explain_record(record, code)
         name, declared = self.names[feature], self._features[feature]
+        if code in SOFT:
+            judge = next(judge for index, _, judge in self._texts if index == feature)
+            return Violation(name, code, _LIKE[code], judge.received(record[name]))
         if code == Code.MISSING:
             received = "nothing: the feature is absent"
         else:
@@ -194,6 +222,17 @@ class CompiledSchema:
         folded = {known.casefold(): known for known in self.names}
         nearest = difflib.get_close_matches(name[:TEXT_MAX].casefold(), folded, n=1, cutoff=0.8)
         return quoted(name, 24) + (f" (like {quoted(folded[nearest[0]], 24)}?)" if nearest else "")
+
+
+_LIKE: Final = {
+    Code.GIBBERISH: "text that reads like the sample's",
+    Code.NEAR_MISS: "a known value in its right spelling",
+}
+
+
+def _text(record: Any, name: str) -> str | None:
+    value = record.get(name) if isinstance(record, Mapping) else None
+    return value if isinstance(value, str) else None
 
 
 def _core(feature: Feature) -> CoreSchema:

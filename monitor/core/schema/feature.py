@@ -21,6 +21,7 @@ CATEGORIES_MAX: Final = 10_000
 CATEGORY_LENGTH_MAX: Final = 1_000
 PATTERN_LENGTH_MAX: Final = 1_000
 BINS_MAX: Final = 1_000
+BIGRAMS_MAX: Final = 2_000
 
 TOLERATED: Final = 0.001
 """Rate of violations that pages nobody, unless the schema says otherwise."""
@@ -86,6 +87,7 @@ def _category(value: Any) -> Any:
 
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Category = Annotated[str, BeforeValidator(_category), Field(max_length=CATEGORY_LENGTH_MAX)]
+Pair = Annotated[str, BeforeValidator(_category), Field(min_length=2, max_length=2)]
 Count = Annotated[int, BeforeValidator(_number), Field(ge=0)]
 FeatureName = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=NAME_LENGTH_MAX)]
 
@@ -107,6 +109,49 @@ class Strict(BaseModel):
 
     def problems(self) -> list[tuple[tuple[str, ...], str]]:
         """Fields that contradict one another: the keys involved, and the sentence."""
+        return []
+
+
+class TextReference(Strict):
+    """How a text feature reads: what tells its values from gibberish and from misspelt ones.
+
+    Rates are of rows of the sample that would be flagged although they belong to it, each judged as if it
+    had not been seen.
+    """
+
+    floor: Number | None = Field(
+        None, description="Mean log likelihood of a character below which unseen text is gibberish."
+    )
+    limit: Number = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of clean unseen texts below the floor: 99 % confidence limit.",
+    )
+    gibberish: Number = Field(0.0, ge=0, le=1, description="Rate of gibberish flags in the sample.")
+    near_miss: Number = Field(0.0, ge=0, le=1, description="Rate of near misses in the sample.")
+    typos: bool = Field(
+        True, strict=True, description="False where true values lie too close together to tell a near miss."
+    )
+    patterns: tuple[Category, ...] | None = Field(
+        None,
+        max_length=100,
+        description="Forms with digits that are right as they are: A, a, 9 for digits.",
+    )
+    accepted: tuple[Category, ...] | None = Field(
+        None, max_length=BINS_MAX, description="Values that repeat in the sample and would be flagged."
+    )
+    bigrams: dict[Pair, Count] | None = Field(
+        None,
+        min_length=1,
+        max_length=BIGRAMS_MAX,
+        description="Pairs of characters, ^ the start and $ the end: how often one follows the other.",
+    )
+
+    def problems(self) -> list[tuple[tuple[str, ...], str]]:
+        """A floor without a model, or the other way round."""
+        if (self.floor is None) != (self.bigrams is None):
+            return [(("floor", "bigrams"), "floor and bigrams come together")]
         return []
 
 
@@ -133,6 +178,7 @@ class Reference(Strict):
         None, max_length=BINS_MAX, description="Categories and booleans: rows of the most frequent values."
     )
     other: Count = Field(0, description="Categories: rows of values not listed.")
+    text: TextReference | None = Field(None, description="Text: how its values read.")
 
     def problems(self) -> list[tuple[tuple[str, ...], str]]:
         """Counts that do not add up, edges that do not increase."""
@@ -228,6 +274,8 @@ class Feature(Strict):
             return [(keys, f"reference.values does not apply to type {self.type}")]
         if self.reference.counts is not None and self.type not in NUMERIC:
             return [(keys, f"reference.counts does not apply to type {self.type}")]
+        if self.reference.text is not None and self.type not in TEXTUAL:
+            return [(keys, f"reference.text does not apply to type {self.type}")]
         return []
 
     @property

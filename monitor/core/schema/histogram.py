@@ -17,6 +17,7 @@ from monitor.core.schema.feature import (
     FeatureType,
     Reference,
 )
+from monitor.core.schema.text_profile import text_reference
 
 BINS: Final = 20
 """Bins of equal frequency for numbers that take more than `EXACT_VALUES_MAX` values."""
@@ -94,4 +95,6 @@ def reference_of(feature: Feature, values: Sequence[Any], *, rows: int, missing:
         top = sorted(counted.items(), key=lambda item: (-item[1], item[0]))[:TOP_VALUES]
         shape["values"] = dict(top)
         shape["other"] = len(values) - sum(count for _, count in top)
-    return Reference.model_validate({"rows": rows, "missing": missing, "invalid": invalid, **shape})
+    reference = Reference.model_validate({"rows": rows, "missing": missing, "invalid": invalid, **shape})
+    text = text_reference(feature, values, reference)
+    return reference if text is None else reference.model_copy(update={"text": text})

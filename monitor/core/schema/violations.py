@@ -44,6 +44,8 @@ class Code(IntEnum):
     UNEXPECTED = 10  # on the record: features the schema does not name
     BAD_TIMESTAMP = 11  # on the record
     SCORE_RANGE = 12  # on the record: the score is no number in [0, 1]
+    GIBBERISH = 13  # soft: text that does not read like the sample's, or with broken characters
+    NEAR_MISS = 14  # soft: text that is a slip away from a known value
 
     @property
     def slug(self) -> str:
@@ -74,7 +76,12 @@ _SLUGS: Final = {
     Code.UNEXPECTED: "unexpected_feature",
     Code.BAD_TIMESTAMP: "bad_timestamp",
     Code.SCORE_RANGE: "score_range",
+    Code.GIBBERISH: "gibberish",
+    Code.NEAR_MISS: "near_miss",
 }
+SOFT: Final = frozenset({Code.GIBBERISH, Code.NEAR_MISS})
+"""Doubts. They are counted beside the violations, but a record that has nothing else stays valid."""
+
 _CODES: Final = {slug: code for code, slug in _SLUGS.items()}
 
 
