@@ -364,3 +364,30 @@ def test_a_silence_is_neither_judged_nor_learned() -> None:
     assert not quiet.opened("missing_traffic", "ignored_slice")
     level = decode(quiet.store.held[0]).traffic.level
     assert level.mean == pytest.approx(300, rel=0.05)
+
+
+def test_a_flapping_fault_is_one_alert() -> None:
+    on = [second for second in range(20, 120) if second // 10 % 2 == 0]
+    world = World(
+        seed=8,
+        violations=lambda second: {("merchant", Code.OUT_OF_RANGE): 0.2} if second in on else {},
+    )
+    world.run(140)
+    lives = [alert for alert in world.alerts if alert.kind == "violation_rate"]
+    assert len({alert.alert_id for alert in lives}) == 1
+    assert sum(alert.state == "resolved" for alert in lives) >= 3
+    assert {alert.opened_at for alert in lives} == {lives[0].opened_at}
+    assert "came back after it had been resolved" in lives[-1].notes
+
+
+def test_a_group_explains_its_crossings() -> None:
+    def worse(rows: Rows, second: int, label: Flags) -> Floats:
+        return np.where((rows["gender"] == "Female") & (second >= 20), 0.25, 0.10)
+
+    world = World(seed=9, errors=worse)
+    world.run(60)
+    opened = world.opened("gap_change")
+    pages = [alert for alert in opened if alert.severity == "page"]
+    assert [alert.subject["slice"] for alert in pages] == [{"gender": "Female"}]
+    assert any("race" in alert.subject["slice"] for alert in opened)
+    assert all(alert.consequence_of == pages[0].identity for alert in opened if alert is not pages[0])
