@@ -19,6 +19,7 @@ class Estimate:
         reason: why there is no value; None exactly where there is one.
         error_bound: how far `value` can be from the metric of the unbinned rows, at worst; None for
             metrics that are exact.
+        estimated: labels of these rows are not known; the value is what is expected of them.
     """
 
     value: float | None
@@ -26,6 +27,7 @@ class Estimate:
     high: float | None = None
     reason: str | None = None
     error_bound: float | None = None
+    estimated: bool = False
 
     @classmethod
     def undefined(cls, reason: str) -> Estimate:
@@ -47,6 +49,8 @@ class Estimate:
         answer: dict[str, float | str | None] = {"value": self.value, "low": self.low, "high": self.high}
         if self.error_bound is not None:
             answer["error_bound"] = self.error_bound
+        if self.estimated:
+            answer["estimate"] = True
         return answer
 
 

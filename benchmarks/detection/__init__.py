@@ -1,0 +1,1 @@
+"""What the detectors find, how soon, and how often they are wrong."""
