@@ -12,6 +12,7 @@ import pytest
 from monitor.core.counters import DEFAULT_TIERS, DEMO_TIERS, Scalar, Tier
 from monitor.core.detectors.finding import SliceName
 from monitor.core.evaluation import ModelEvaluation, Silence, decode, encode, learning, streams_of
+from monitor.core.schema import FeatureSchema
 from monitor.core.schema.violations import Code
 from monitor.edges.evaluator import Evaluator
 from monitor.ports import PartitionState
@@ -391,3 +392,17 @@ def test_a_group_explains_its_crossings() -> None:
     assert [alert.subject["slice"] for alert in pages] == [{"gender": "Female"}]
     assert any("race" in alert.subject["slice"] for alert in opened)
     assert all(alert.consequence_of == pages[0].identity for alert in opened if alert is not pages[0])
+
+
+def test_gibberish_is_told_in_its_first_seconds_and_is_no_violation() -> None:
+    schema = FeatureSchema.parse("version: 1\nfeatures: {merchant: {type: string}}")
+    world = World(
+        seed=7,
+        violations=lambda second: {("merchant", Code.GIBBERISH): 0.2 if 20 <= second < 30 else 0.01},
+        options={"schema": schema},
+    )
+    world.run(60)
+    lives = world.opened("violation_rate", "gibberish")
+    assert [(alert.kind, alert.subject) for alert in lives] == [("gibberish", {"feature": "merchant"})]
+    assert 20 <= world.seconds(lives[0]) <= 22
+    assert [a.state for a in world.alerts if a.kind == "gibberish"][-1] == "resolved"

@@ -1,7 +1,7 @@
 """Texts that read like nothing the sample held, or like misspelt values, more often than the sample explains.
 
-One flagged text proves nothing: one clean unseen text in a hundred is flagged by construction. So the rate of
-flags is tested against a boundary known beforehand, by the test and on the streams of `violation_rate`.
+A configuration for the functions of `violation_rate`. One flagged text proves nothing: one clean unseen text
+in a hundred is flagged by construction. So the rate of flags is tested against a boundary known beforehand.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 from monitor.core.detectors import violation_rate
 from monitor.core.detectors.finding import Finding, clock, percent
-from monitor.core.detectors.violation_rate import Ints, Seen, ViolationState
+from monitor.core.detectors.violation_rate import Seen
 from monitor.core.records import AlertKind, Severity
 from monitor.core.schema.text_judge import BOUNDARY_MIN
 from monitor.core.schema.violations import SOFT, Code
@@ -88,29 +88,3 @@ class Gibberish:
             samples=f"violations/{feature}/{code.slug}",
             features=frozenset({feature}),
         )
-
-
-def step(
-    config: Gibberish, state: ViolationState, features: Mapping[int, str], requests: int, cells: Ints,
-    start_ms: int,
-) -> ViolationState:  # fmt: skip
-    """Take the counts of one bucket: `violation_rate.step`."""
-    return violation_rate.step(config, state, features, requests, cells, start_ms)
-
-
-def judge(
-    config: Gibberish, state: ViolationState, features: Mapping[int, str], at_ms: int
-) -> tuple[ViolationState, list[Finding]]:
-    """What holds after the last closed bucket, and what has recovered: `violation_rate.judge`."""
-    return violation_rate.judge(config, state, features, at_ms)
-
-
-def peek(
-    config: Gibberish,
-    state: ViolationState,
-    ahead: ViolationState,
-    features: Mapping[int, str],
-    at_ms: int,
-) -> tuple[ViolationState, list[Finding]]:
-    """What holds within the buckets that are still open: `violation_rate.peek`."""
-    return violation_rate.peek(config, state, ahead, features, at_ms)

@@ -12,6 +12,7 @@ import numpy as np
 
 from monitor.core.alerts import AlertPolicy
 from monitor.core.counters import DEFAULT_TIERS, Counts, Tier
+from monitor.core.detectors.gibberish import Gibberish
 from monitor.core.detectors.ignored_slice import IgnoredSlice
 from monitor.core.detectors.missing_traffic import MissingTraffic
 from monitor.core.detectors.slice_gap import SliceGap
@@ -19,6 +20,7 @@ from monitor.core.detectors.stalled_partition import StalledPartition
 from monitor.core.detectors.violation_rate import ViolationRate
 from monitor.core.evaluation.silence import Silence
 from monitor.core.schema import FeatureSchema
+from monitor.core.schema.text_judge import boundaries
 
 COVERAGE_EFFECT: Final = 2.0
 """Odds ratio of "the label never came" that matters, at least."""
@@ -87,6 +89,12 @@ class ModelEvaluation:
     def violation_rate(self) -> ViolationRate:
         """Detector."""
         return ViolationRate(self.tolerated, self.features, self.false_alarms_per_s, self.tier.bucket_s)
+
+    @cached_property
+    def gibberish(self) -> Gibberish:
+        """Detector of doubtful texts."""
+        tolerated = {} if self.schema is None else boundaries(self.schema.features)
+        return Gibberish(tolerated, self.features, self.false_alarms_per_s, self.tier.bucket_s)
 
     @cached_property
     def missing_traffic(self) -> MissingTraffic:

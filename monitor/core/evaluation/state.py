@@ -31,7 +31,7 @@ class EvaluatorState:
         labels_next_s: slice id → start of the next bucket of labels to take.
         labels_looked_ms: when labels were last looked at, wall clock.
         skipped: buckets that had expired before they could be taken.
-        violations, traffic, decisions, shares, labels, coverage, stalls: state of each detector.
+        violations, texts, traffic, decisions, shares, labels, coverage, stalls: state of each detector.
         book: alerts.
     """
 
@@ -43,6 +43,7 @@ class EvaluatorState:
     labels_looked_ms: int = 0
     skipped: int = 0
     violations: ViolationState = field(default_factory=ViolationState.fresh)
+    texts: ViolationState = field(default_factory=ViolationState.fresh)
     traffic: TrafficState = field(default_factory=TrafficState)
     decisions: GapState = field(default_factory=GapState.fresh)
     shares: ShareState = field(default_factory=ShareState.fresh)

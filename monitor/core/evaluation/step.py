@@ -25,6 +25,7 @@ from monitor.core.detectors import (
 )
 from monitor.core.detectors.finding import Finding
 from monitor.core.detectors.gap_tables import N1, N2, tables
+from monitor.core.detectors.violation_rate import ViolationState, Watch
 from monitor.core.evaluation.model import ModelEvaluation
 from monitor.core.evaluation.plan import Plan, aged
 from monitor.core.evaluation.state import EvaluatorState
@@ -154,17 +155,16 @@ class _Run:
         start_ms = bucket.start_s * 1000
         at_ms = start_ms + config.tier.bucket_s * 1000
         requests = int(bucket.scalars[0, Scalar.REQUESTS])
+        features = self._seen.features
         violations = violation_rate.step(
-            config.violation_rate,
-            state.violations,
-            self._seen.features,
-            requests,
-            bucket.violations,
-            start_ms,
+            config.violation_rate, state.violations, features, requests, bucket.violations, start_ms
         )
-        violations, findings = violation_rate.judge(
-            config.violation_rate, violations, self._seen.features, at_ms
+        violations, findings = violation_rate.judge(config.violation_rate, violations, features, at_ms)
+        texts = violation_rate.step(
+            config.gibberish, state.texts, features, requests, bucket.violations, start_ms
         )
+        texts, found = violation_rate.judge(config.gibberish, texts, features, at_ms)
+        findings += found
         traffic, shares = state.traffic, state.shares
         if not config.silent(start_ms, at_ms):
             traffic = missing_traffic.step(config.missing_traffic, traffic, requests, start_ms)
@@ -188,6 +188,7 @@ class _Run:
             state,
             next_s=bucket.start_s + config.tier.bucket_s,
             violations=violations,
+            texts=texts,
             traffic=traffic,
             decisions=decisions,
             shares=shares,
@@ -195,21 +196,24 @@ class _Run:
         self._apply([*findings, *found], config.tier)
 
     def open_buckets(self) -> None:
-        """Look at violations in the buckets that are still open."""
-        config, features = self._config, self._seen.features
-        ahead = self._state.violations
+        """Look at violations and doubtful texts in the buckets that are still open."""
+        config, state = self._config, self._state
+        violations, findings = self._peek(config.violation_rate, state.violations)
+        texts, found = self._peek(config.gibberish, state.texts)
+        self._state = replace(state, violations=violations, texts=texts)
+        if findings or found:
+            self._apply([*findings, *found], config.tier)
+
+    def _peek(self, watch: Watch, state: ViolationState) -> tuple[ViolationState, list[Finding]]:
+        features, ahead = self._seen.features, state
         for bucket in self._seen.open:
             requests = int(bucket.scalars[0, Scalar.REQUESTS])
             ahead = violation_rate.step(
-                config.violation_rate, ahead, features, requests, bucket.violations, bucket.start_s * 1000
+                watch, ahead, features, requests, bucket.violations, bucket.start_s * 1000
             )
         if not ahead.cells.size:
-            return
-        violations, findings = violation_rate.peek(
-            config.violation_rate, self._state.violations, ahead, features, self._seen.plan.latest_ms
-        )
-        self._state = replace(self._state, violations=violations)
-        self._apply(findings, config.tier)
+            return state, []
+        return violation_rate.peek(watch, state, ahead, features, self._seen.plan.latest_ms)
 
     def labels(self, bucket: Bucket) -> None:
         """Take a ripe bucket of labels, for the slices for which it is mature."""
