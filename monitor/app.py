@@ -14,10 +14,11 @@ from typing import Any, Final
 
 from monitor.config import ModelSettings, Settings
 from monitor.core.batch import ClassNames, Reading
-from monitor.core.counters import ALL_SLICE, Counts
+from monitor.core.counters import ALL_SLICE
 from monitor.core.decode import Limits
+from monitor.core.drift.layout import FeatureLayout
 from monitor.core.errors import KafkaError, ServiceError, StoreUnavailable
-from monitor.core.evaluation import ModelEvaluation, Silence
+from monitor.core.evaluation import ModelEvaluation, ReferenceCounts, Silence
 from monitor.core.join import ModelIdentity
 from monitor.core.plan import ModelPlan
 from monitor.core.schema.compiled import CompiledSchema
@@ -71,6 +72,7 @@ def model_plan(name: str, model: ModelSettings, settings: Settings) -> ModelPlan
         slices=SliceAssigner(model.slice_specs),
         tiers=settings.tiers,
         slices_max=settings.limits.slices_max,
+        layout=FeatureLayout.of(model.feature_schema) if model.feature_schema else None,
     )
 
 
@@ -135,7 +137,7 @@ def worker_config(settings: Settings) -> KafkaWorkerConfig:
 
 
 def model_evaluation(
-    name: str, settings: Settings, reference: Mapping[int, Counts], *, watch_partitions: bool
+    name: str, settings: Settings, reference: ReferenceCounts, *, watch_partitions: bool
 ) -> ModelEvaluation:
     """What the evaluator knows of a model."""
     model, schema = settings.models[name], settings.models[name].feature_schema
@@ -244,11 +246,11 @@ class Worker:
         ]
         return Evaluator(reader, models, self.name, ViewWriter(metrics))
 
-    async def _reference(self, name: str, metrics: MetricsReader) -> Mapping[int, Counts]:
-        """Counts of the labelled reference by slice; empty where there is none, and the model is learning."""
+    async def _reference(self, name: str, metrics: MetricsReader) -> ReferenceCounts:
+        """Counts of the labelled reference; empty where there is none, and the model is learning."""
         model, plan = self._settings.models[name], self._plans[name]
         if model.reference is None:
-            return {}
+            return ReferenceCounts()
         if model.reference.file is not None:
             columns = model.reference.columns
             records = (as_record(row, columns) for row in read_rows(model.reference.file))
@@ -257,7 +259,12 @@ class Worker:
             metrics.counts, name, from_=model.reference.from_ms, to=model.reference.to_ms
         )
         ids = await self._store.registry(name, "slices")
-        return {ids.get(key, ALL_SLICE): counts.scalars for key, counts in found.items()}
+        slices = {ids.get(key, ALL_SLICE): counts for key, counts in found.items()}
+        return ReferenceCounts(
+            {i: counts.scalars for i, counts in slices.items()},
+            {i: counts.scores for i, counts in slices.items() if counts.scores is not None},
+            {i: counts.calibration for i, counts in slices.items() if counts.calibration is not None},
+        )
 
     async def _answered(self, call: Callable[[], Awaitable[Any]]) -> Any:
         return await until_answered(call, self._clock, lambda: None)

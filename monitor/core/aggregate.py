@@ -63,7 +63,7 @@ def fold_wide(wide: Wide, target: Target) -> list[Increment]:
     in_all = np.ones(len(wide.times_ms), np.bool_)
     masks = {}
     for tier in target.tiers:
-        masks[tier] = _kept(wide.times_ms, wide.watermarks_ms, tier, SCALARS)
+        masks[tier] = kept(wide.times_ms, wide.watermarks_ms, tier, SCALARS)
         in_all &= masks[tier]
     result: list[Increment] = []
     groups: _Groups | None = None
@@ -92,11 +92,11 @@ def fold_cells(cells: Cells, kind: Kind, target: Target) -> list[Increment]:
         keep_s = kind.kept_s(tier)
         if not keep_s or len(cells.times_ms) == 0:
             continue
-        kept = _kept(cells.times_ms, cells.watermarks_ms, tier, kind)
-        if not kept.any():
+        inside = kept(cells.times_ms, cells.watermarks_ms, tier, kind)
+        if not inside.any():
             continue
-        buckets = cells.times_ms[kept] // (tier.bucket_s * 1000) * tier.bucket_s
-        slices, numbers, amounts = cells.slices[kept], cells.cells[kept], cells.amounts[kept]
+        buckets = cells.times_ms[inside] // (tier.bucket_s * 1000) * tier.bucket_s
+        slices, numbers, amounts = cells.slices[inside], cells.cells[inside], cells.amounts[inside]
         order = np.lexsort((numbers, slices, buckets))
         buckets, slices = buckets[order], slices[order]
         numbers, amounts = numbers[order], amounts[order]
@@ -110,7 +110,7 @@ def fold_cells(cells: Cells, kind: Kind, target: Target) -> list[Increment]:
         numbers, keys_at = numbers[starts], np.flatnonzero(new_key[starts])
         first = starts[keys_at]
         ends = [*keys_at[1:].tolist(), len(starts)]
-        ttl_of = _ttls(buckets[first], tier, keep_s, cells.watermarks_ms)
+        ttl_of = ttls(buckets[first], tier, keep_s, cells.watermarks_ms)
         for at, end, bucket, slice_id, ttl_s in zip(
             keys_at.tolist(), ends, buckets[first].tolist(), slices[first].tolist(), ttl_of, strict=True
         ):
@@ -136,9 +136,9 @@ def fold_ranking(
     for tier in target.tiers:
         if not RANKING.kept_s(tier):
             continue
-        kept = _kept(wide.times_ms[source], wide.watermarks_ms[source], tier, RANKING)
+        inside = kept(wide.times_ms[source], wide.watermarks_ms[source], tier, RANKING)
         buckets = wide.times_ms[source] // (tier.bucket_s * 1000) * tier.bucket_s
-        order = np.flatnonzero(kept)
+        order = np.flatnonzero(inside)
         order = order[np.lexsort((slices[order], buckets[order]))]
         if len(order) == 0:
             continue
@@ -276,24 +276,25 @@ def _combine(one: _Groups, two: _Groups) -> _Groups:
 
 
 def _increments(groups: _Groups, tier: Tier, target: Target) -> Iterable[Increment]:
-    ttls = _ttls(groups.buckets, tier, SCALARS.kept_s(tier), np.array([groups.watermark_ms]))
+    lives = ttls(groups.buckets, tier, SCALARS.kept_s(tier), np.array([groups.watermark_ms]))
     for bucket, slice_id, sums, ttl_s in zip(
-        groups.buckets.tolist(), groups.slices.tolist(), groups.sums, ttls, strict=True
+        groups.buckets.tolist(), groups.slices.tolist(), groups.sums, lives, strict=True
     ):
         cells = np.flatnonzero(sums)
         key = CellKey(SCALARS, tier, bucket, target.model, slice_id, target.retracted)
         yield Increment(key, cells, sums[cells], target.create, ttl_s)
 
 
-def _kept(times_ms: Ints, watermarks_ms: Ints, tier: Tier, kind: Kind) -> NDArray[np.bool_]:
+def kept(times_ms: Ints, watermarks_ms: Ints, tier: Tier, kind: Kind) -> NDArray[np.bool_]:
+    """Rows whose bucket is still kept where their partition has got to, bool[n]."""
     ends_ms = (times_ms // (tier.bucket_s * 1000) + 1) * (tier.bucket_s * 1000)
-    kept: NDArray[np.bool_] = ends_ms + kind.kept_s(tier) * 1000 > watermarks_ms
-    return kept
+    inside: NDArray[np.bool_] = ends_ms + kind.kept_s(tier) * 1000 > watermarks_ms
+    return inside
 
 
-def _ttls(buckets: Ints, tier: Tier, keep_s: int, watermarks_ms: Ints) -> list[int]:
+def ttls(buckets: Ints, tier: Tier, keep_s: int, watermarks_ms: Ints) -> list[int]:
     """Seconds to live: what is left of the retention, in event time, plus some slack."""
     now_s = int(watermarks_ms.max(initial=0)) // 1000
     left = buckets + tier.bucket_s + keep_s - now_s
-    ttls: list[int] = np.clip(left + _TTL_SLACK_S, 60, keep_s + tier.bucket_s + _TTL_SLACK_S).tolist()
-    return ttls
+    lives: list[int] = np.clip(left + _TTL_SLACK_S, 60, keep_s + tier.bucket_s + _TTL_SLACK_S).tolist()
+    return lives

@@ -9,7 +9,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from monitor.core.counters import KINDS, RANKING, RANKING_ROW, Kind, Tier, ranking_rows_max
+from monitor.core.counters import (
+    CODES,
+    FEATURES,
+    KINDS,
+    RANKING,
+    RANKING_ROW,
+    SCALE,
+    TAILS,
+    VIOLATIONS,
+    Kind,
+    Tier,
+    ranking_rows_max,
+)
+from monitor.core.drift.layout import SCALE_CELLS, FeatureLayout
+from monitor.core.feature_cells import TAIL_CELLS
 
 STUB_BYTES: Final = 100
 """One awaited prediction in a hash of the store, all in; 86 measured, the rest is the growth of hashes."""
@@ -41,7 +55,14 @@ class Memory:
         return self.stubs_bytes + self.counters_bytes
 
 
-def memory(rate_per_s: float, wait_s: int, sample: float, slices: int, tiers: Sequence[Tier]) -> Memory:
+def memory(
+    rate_per_s: float,
+    wait_s: int,
+    sample: float,
+    slices: int,
+    tiers: Sequence[Tier],
+    layout: FeatureLayout | None = None,
+) -> Memory:
     """Memory of one model.
 
     stubs = rate · sample · 1.5 · wait · 100 B;
@@ -53,25 +74,32 @@ def memory(rate_per_s: float, wait_s: int, sample: float, slices: int, tiers: Se
         sample: share of request ids whose labels are joined.
         slices: slices with traffic, all traffic not counted.
         tiers: bucket lengths and retentions.
+        layout: of the features' histograms, if they are counted.
 
     >>> memory(1000, 7 * 86_400, 1.0, 0, ()).stubs_bytes
     90720000000
     """
-    per_slice = sum(_array_bytes(tier, per_slice=True) for tier in tiers)
-    whole = sum(_array_bytes(tier, per_slice=False) for tier in tiers)
+    per_slice = sum(_array_bytes(tier, layout, per_slice=True) for tier in tiers)
+    whole = sum(_array_bytes(tier, layout, per_slice=False) for tier in tiers)
     stubs = round(rate_per_s * sample * GENERATIONS_LIVE * wait_s * STUB_BYTES)
     return Memory(stubs, per_slice * (slices + 1) + whole, per_slice)
 
 
-def _array_bytes(tier: Tier, per_slice: bool) -> int:
+def _array_bytes(tier: Tier, layout: FeatureLayout | None, per_slice: bool) -> int:
     return sum(
-        kind.kept_s(tier) // tier.bucket_s * (_content_bytes(kind, tier) + KEY_BYTES)
+        kind.kept_s(tier) // tier.bucket_s * (content + KEY_BYTES)
         for kind in KINDS
-        if kind.per_slice == per_slice
+        if kind.per_slice == per_slice and (content := _content_bytes(kind, tier, layout))
     )
 
 
-def _content_bytes(kind: Kind, tier: Tier) -> int:
+def _content_bytes(kind: Kind, tier: Tier, layout: FeatureLayout | None) -> int:
     if kind is RANKING:
         return ranking_rows_max(tier) * RANKING_ROW.itemsize
-    return kind.size * kind.width_bits(tier) // 8
+    if kind is VIOLATIONS:
+        return CODES * kind.width_bits(tier) // 8  # the record's own; longer where features break
+    cells = {FEATURES: 0, SCALE: 0, TAILS: 0}
+    if layout is not None:
+        numeric = len(layout.numeric)
+        cells = {FEATURES: layout.size, SCALE: numeric * SCALE_CELLS, TAILS: numeric * TAIL_CELLS}
+    return cells.get(kind, kind.size) * kind.width_bits(tier) // 8

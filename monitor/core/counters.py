@@ -25,7 +25,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-LAYOUT_VERSION: Final = 1
+LAYOUT_VERSION: Final = 2
 """Recorded in the store at first start; another version refuses to start."""
 
 FIXED_ONE: Final = 1 << 24
@@ -151,6 +151,21 @@ VIOLATIONS: Final = Kind("violations", 0, per_slice=False)
 SCORES: Final = Kind("scores", SCORE_BINS * SCORE_PARTS, True, _CURVE_KEEP_S, frozenset({"1m"}))
 CALIBRATION: Final = Kind("calibration", CALIBRATION_BINS * CALIBRATION_PARTS, True, _CURVE_KEEP_S)
 
+FEATURES: Final = Kind("features", 0, per_slice=False, narrow=frozenset({"1s", "10s", "1m"}))
+"""Histograms of all features and of the score, laid out by `monitor.core.drift.layout`; the id of that layout
+in the registry `schemas` stands in place of a slice id."""
+
+SCALE: Final = Kind(
+    "scale", 0, False, {"1s": 120, "10s": 600, "1m": 2 * 3_600}, frozenset({"1s", "10s", "1m"})
+)
+"""Magnitudes and signs of numeric features, under the layout's id too."""
+
+TAILS: Final = Kind(
+    "tails", 0, True, {"1s": 120, "10s": 600, "1m": 2 * 3_600}, frozenset({"1s", "10s", "1m"})
+)
+"""Per slice and numeric feature: values beyond the reference's 1 % and 99 % quantiles; cell = feature * 2 +
+side, features numbered as in the layout."""
+
 RANKING: Final = Kind("ranking", 0, True, {"1m": 2 * 3_600, "1h": 86_400, "1d": 30 * 86_400})
 """Not cells but rows: the labelled scores of a slice one by one, while they are few (`ranking_rows_max`)."""
 
@@ -160,7 +175,7 @@ RANKING_BINS: Final = 1 << 30
 RANKING_POSITIVE: Final = 1
 RANKING_RETRACTED: Final = 2
 
-KINDS: Final = (SCALARS, JOIN, VIOLATIONS, SCORES, CALIBRATION, RANKING)
+KINDS: Final = (SCALARS, JOIN, VIOLATIONS, SCORES, CALIBRATION, FEATURES, SCALE, TAILS, RANKING)
 """Everything that is counted: read this tuple, know the store."""
 
 

@@ -18,6 +18,7 @@ from monitor.core.aggregate import Target, fold_cells, fold_effects, fold_joins,
 from monitor.core.batch import LabelBatch, PredictionBatch
 from monitor.core.contributions import Wide, prediction_values, score_cells, violation_cells
 from monitor.core.counters import ALL_SLICE, SCORES, VIOLATIONS, Increment, Join, Rows
+from monitor.core.feature_cells import FeatureCells, fold_features
 from monitor.core.join import JoinCount, Joined, LabelState, Order, Stub, join_labels, join_predictions
 from monitor.core.plan import ModelPlan
 from monitor.core.schema.violations import SOFT, Code
@@ -43,7 +44,8 @@ class Violations:
 class Prepared:
     """Predictions of one model with everything that does not depend on the store.
 
-    `members` is int64[n, m]: slice ids, all traffic first. `watermarks_ms` is int64[n].
+    `members` is int64[n, m]: slice ids, all traffic first. `watermarks_ms` is int64[n]. `cells` is where the
+    values of features are counted, if they are.
     """
 
     batch: PredictionBatch
@@ -51,6 +53,7 @@ class Prepared:
     stubs: list[Stub]
     violations: Violations
     watermarks_ms: Ints
+    cells: FeatureCells | None
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,13 @@ class Counted:
     evidence: Mapping[str, Sequence[bytes]]
 
 
-def prepare(batch: PredictionBatch, members: Ints, violations: Violations, watermarks_ms: Ints) -> Prepared:
+def prepare(
+    batch: PredictionBatch,
+    members: Ints,
+    violations: Violations,
+    watermarks_ms: Ints,
+    cells: FeatureCells | None = None,
+) -> Prepared:
     """Stubs of a batch whose slices are known.
 
     Args:
@@ -71,6 +80,7 @@ def prepare(batch: PredictionBatch, members: Ints, violations: Violations, water
         members: int64[n, d], slice ids per declaration, -1 for none.
         violations: of the features and of the records.
         watermarks_ms: int64[n], the partition's running maximum of event time at each row.
+        cells: where the values of features are counted.
     """
     scores, decisions = batch.scores.tolist(), batch.decisions.tolist()
     times, own = batch.times_ms.tolist(), batch.own_time.tolist()
@@ -79,7 +89,7 @@ def prepare(batch: PredictionBatch, members: Ints, violations: Violations, water
         for i, slices in enumerate(members.tolist())
     ]
     everyone = np.full((len(batch), 1), ALL_SLICE, np.int64)
-    return Prepared(batch, np.concatenate([everyone, members], 1), stubs, violations, watermarks_ms)
+    return Prepared(batch, np.concatenate([everyone, members], 1), stubs, violations, watermarks_ms, cells)
 
 
 def count_predictions(
@@ -117,6 +127,10 @@ def count_predictions(
     )
     increments = fold_wide(wide, target)
     increments += fold_cells(score_cells(wide, batch.scores[counted], 0), SCORES, target)
+    if prepared.cells is not None:
+        increments += fold_features(
+            prepared.cells, counted, batch.times_ms, prepared.watermarks_ms, prepared.members, target
+        )
     entries = np.flatnonzero(fresh[prepared.violations.rows])
     if len(entries):
         everyone = Wide(batch.times_ms, prepared.watermarks_ms, prepared.members, np.zeros((0, 0), np.int64))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from monitor.core.batch import Reading
 from monitor.core.counters import Tier
+from monitor.core.drift.layout import FeatureLayout
 from monitor.core.schema.compiled import CompiledSchema
 from monitor.core.slices.assign import SliceAssigner
 
@@ -21,6 +22,7 @@ class ModelPlan:
         slices: the model's declared slices and its version.
         tiers: bucket lengths, finest first.
         slices_max: slice ids a model may use; what lies beyond is "(other)".
+        layout: cells of the features' histograms; None counts none.
     """
 
     name: str
@@ -29,3 +31,4 @@ class ModelPlan:
     slices: SliceAssigner
     tiers: tuple[Tier, ...]
     slices_max: int = 1000
+    layout: FeatureLayout | None = None

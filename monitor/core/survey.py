@@ -162,6 +162,7 @@ def survey(
                     plan.reading.identity.sample,
                     min(len(tally.slices), plan.slices_max),
                     plan.tiers,
+                    plan.layout,
                 ),
             )
         )

@@ -244,7 +244,8 @@ class Ingest:
             members = await self._preparer.members(plan, batch)
             violations = await self._preparer.violations(plan, batch)
             at = marks[np.searchsorted(offsets, batch.offsets)]
-            predictions.append((plan, prepare(batch, members, violations, at)))
+            cells = await self._preparer.cells(plan, batch, violations)
+            predictions.append((plan, prepare(batch, members, violations, at, cells)))
         return _Decoded(predictions, [], rejected, int(marks[-1]) if len(marks) else owned.watermark_ms)
 
     def _decode_labels(

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from monitor.core.batch import PredictionBatch
 from monitor.core.counting import Violations
+from monitor.core.drift.layout import FAMILY
 from monitor.core.errors import StoreUnavailable
+from monitor.core.feature_cells import FeatureCells, feature_cells
 from monitor.core.plan import ModelPlan
 from monitor.core.schema.violations import RECORD
 from monitor.core.slices.assign import OUTSIDE, Token, other_token, token_name
@@ -24,6 +26,7 @@ log = logging.getLogger(__name__)
 _WAITS_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 _EXPLAINED_PER_KIND: Final = 8
 _NAMES_PER_CALL: Final = 5_000
+_SCHEMAS_MAX: Final = 10_000
 
 Retry = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 Ints = NDArray[np.int64]
@@ -41,6 +44,7 @@ class Preparer:
         self._store = store
         self._retry = retry
         self._feature_ids: dict[str, dict[str, int]] = {}
+        self._schema_ids: dict[str, int] = {}
 
     async def members(self, plan: ModelPlan, batch: PredictionBatch) -> Ints:
         """Slice ids, int64[rows, declarations], `OUTSIDE` where a row is in none."""
@@ -95,6 +99,22 @@ class Preparer:
             tuple(names),
             tuple(received),
         )
+
+    async def cells(
+        self, plan: ModelPlan, batch: PredictionBatch, violations: Violations
+    ) -> FeatureCells | None:
+        """Where the values of features are counted, if the model has a schema."""
+        layout = plan.layout
+        if layout is None:
+            return None
+        if plan.name not in self._schema_ids:
+            (self._schema_ids[plan.name],) = await self._ids(plan, FAMILY, [layout.fingerprint], _SCHEMAS_MAX)
+        broken: dict[str, dict[int, int]] = {}
+        for row, name, code in zip(
+            violations.rows.tolist(), violations.names, violations.codes.tolist(), strict=True
+        ):
+            broken.setdefault(name, {}).setdefault(row, code)
+        return feature_cells(layout, self._schema_ids[plan.name], batch.features, batch.scores, broken)
 
     async def _features(self, plan: ModelPlan) -> dict[str, int]:
         known = self._feature_ids.get(plan.name)

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from monitor.core.batch import read_predictions
-from monitor.core.contributions import label_values, prediction_values
-from monitor.core.counters import ALL_SLICE, Counts, Scalar
+from monitor.core.contributions import (
+    Cells,
+    Wide,
+    calibration_cells,
+    label_values,
+    prediction_values,
+    score_cells,
+)
+from monitor.core.counters import ALL_SLICE, CALIBRATION, SCORES, Counts, Scalar
 from monitor.core.decode import OLDEST_MS, Row
+from monitor.core.drift.layout import SCALE_CELLS
+from monitor.core.evaluation import ReferenceCounts
+from monitor.core.feature_cells import sum_cells
 from monitor.core.mapping import Mapping as FieldMapping
 from monitor.core.plan import ModelPlan
 from monitor.core.slices.assign import OUTSIDE, Token
@@ -41,8 +51,8 @@ def as_record(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, A
 
 async def count_reference(
     plan: ModelPlan, preparer: Preparer, records: Iterable[Mapping[str, Any]]
-) -> dict[int, Counts]:
-    """Scalars of each slice over a reference, as if it were one bucket.
+) -> ReferenceCounts:
+    """Counts of a reference.
 
     The reference also settles which values get a slice of their own where places are limited: the most
     frequent first.
@@ -51,13 +61,10 @@ async def count_reference(
         plan: the model.
         preparer: gives slice ids.
         records: in plain form, with `label` where the outcome is known.
-
-    Returns:
-        slice id → int64[len(Scalar)].
     """
     rows = [Row(i, OLDEST_MS, str(i), plan.name, dict(record)) for i, record in enumerate(records)]
     if not rows:
-        return {}
+        return ReferenceCounts()
     batch = read_predictions(rows, FieldMapping.parse(), plan.reading, plan.name)
     for index, column in enumerate(plan.slices.tokens(batch.features, batch.versions)):
         seen: Counter[Token] = Counter(token for token in column if token is not None)
@@ -71,10 +78,34 @@ async def count_reference(
     values += np.where(
         (labels >= 0)[:, None], label_values(batch.scores, batch.decisions, np.maximum(labels, 0)), 0
     )
-    totals = {ALL_SLICE: values.sum(0)}
-    at, columns = np.nonzero(members != OUTSIDE)
-    slices = members[at, columns]
-    sums = np.zeros((int(slices.max(initial=0)) + 1, len(Scalar)), np.int64)
-    np.add.at(sums, slices, values[at])
-    totals |= {slice_id: sums[slice_id] for slice_id in np.unique(slices).tolist()}
-    return totals
+    everything = np.concatenate([np.full((len(rows), 1), ALL_SLICE, np.int64), members], axis=1)
+    wide = Wide(batch.times_ms, np.zeros(len(rows), np.int64), everything, values)
+    scores = [score_cells(wide, batch.scores, 0)]
+    known = np.flatnonzero(labels >= 0)
+    labelled = Wide(wide.times_ms[known], wide.watermarks_ms[known], everything[known], values[known])
+    truth_of, score_of = labels[known], batch.scores[known]
+    scores.append(score_cells(labelled, score_of, np.where(truth_of > 0.5, 1, 2).astype(np.int64)))
+    at, columns = np.nonzero(everything != OUTSIDE)
+    scalars = _by_slice(everything[at, columns], np.arange(len(Scalar))[None, :], values[at], len(Scalar))
+    cells = await preparer.cells(plan, batch, await preparer.violations(plan, batch))
+    return ReferenceCounts(
+        scalars,
+        _of_cells(scores, SCORES.size),
+        _of_cells([calibration_cells(labelled, score_of, truth_of)], CALIBRATION.size),
+        None if cells is None else sum_cells(cells.cells, cells.layout.size),
+        None if cells is None else sum_cells(cells.scale, SCALE_CELLS * len(cells.layout.numeric)),
+    )
+
+
+def _of_cells(parts: Sequence[Cells], size: int) -> dict[int, Counts]:
+    slices = np.concatenate([part.slices for part in parts])
+    cells = np.concatenate([part.cells for part in parts])
+    amounts = np.concatenate([part.amounts for part in parts])
+    return _by_slice(slices, cells[:, None], amounts[:, None], size)
+
+
+def _by_slice(slices: Counts, cells: Counts, amounts: Counts, size: int) -> dict[int, Counts]:
+    """Sums of entries, int64[k], by slice; `cells` and `amounts` are int64[k or 1, c]."""
+    sums = np.zeros((int(slices.max(initial=0)) + 1, size), np.int64)
+    np.add.at(sums, (slices[:, None], cells), amounts)
+    return {slice_id: sums[slice_id] for slice_id in np.unique(slices).tolist()}

@@ -227,5 +227,5 @@ async def test_names_are_asked_for_in_calls_of_bounded_size() -> None:
         return await call()
 
     counts = await count_reference(plan({"feature": "city", "top": 5}), Preparer(store, answered), rows)
-    assert counts[0][Scalar.REQUESTS] == 20_000
+    assert counts.scalars[0][Scalar.REQUESTS] == 20_000
     assert store.longest <= 5_000

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.core.counters import CODES, DEMO_TIERS, SCALARS, CellKey, Counts, Scalar, Tier
-from monitor.core.evaluation import ModelEvaluation
+from monitor.core.evaluation import ModelEvaluation, ReferenceCounts
 from monitor.core.records import Alert
 from monitor.core.slices.spec import slice_key
 from monitor.edges.evaluator import Evaluator
@@ -170,7 +170,7 @@ class World:
             features=len(SHARES),
             named_slices={"new users": ("account_age_days",)},
             protected=self.protected,
-            reference=reference,
+            reference=ReferenceCounts(reference),
             **{"false_alarms_per_s": MONTHLY, "label_wait_s": 5.0, "ready_at": 0.99, **self.options},  # type: ignore[arg-type]
         )
         self.evaluator = Evaluator(self.store, [self.config], "worker-1")

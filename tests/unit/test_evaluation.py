@@ -11,7 +11,15 @@ import pytest
 
 from monitor.core.counters import DEFAULT_TIERS, DEMO_TIERS, Scalar, Tier
 from monitor.core.detectors.finding import SliceName
-from monitor.core.evaluation import ModelEvaluation, Silence, decode, encode, learning, streams_of
+from monitor.core.evaluation import (
+    ModelEvaluation,
+    ReferenceCounts,
+    Silence,
+    decode,
+    encode,
+    learning,
+    streams_of,
+)
 from monitor.core.schema import FeatureSchema
 from monitor.core.schema.violations import Code
 from monitor.edges.evaluator import Evaluator
@@ -281,10 +289,12 @@ def test_another_reference_starts_the_gaps_anew() -> None:
     world = World(seed=17, errors=lambda rows, _, __: np.where(rows["gender"] == "Female", 0.2, 0.1))
     world.run(10)
     assert world.opened("standing_gap")
-    equal = {i: counts.copy() for i, counts in world.config.reference.items()}
+    equal = {i: counts.copy() for i, counts in world.config.reference.scalars.items()}
     for counts in equal.values():
         counts[[Scalar.FP, Scalar.FN]] = counts[Scalar.LABELLED] // 20
-    world.evaluator = Evaluator(world.store, [replace(world.config, reference=equal)], "worker-1")
+    world.evaluator = Evaluator(
+        world.store, [replace(world.config, reference=ReferenceCounts(equal))], "worker-1"
+    )
     world.run(3)
     ended = [a for a in world.alerts if a.kind == "standing_gap" and a.state == "resolved"]
     assert {"gender": "Female"} in [alert.subject["slice"] for alert in ended]

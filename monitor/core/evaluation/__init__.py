@@ -7,6 +7,7 @@ evaluate  take them in order, each once: evidence, findings, transitions of aler
 
 from monitor.core.evaluation.model import ModelEvaluation
 from monitor.core.evaluation.plan import Plan, plan, ripe
+from monitor.core.evaluation.reference import ReferenceCounts
 from monitor.core.evaluation.silence import Silence
 from monitor.core.evaluation.state import EvaluatorState, decode, encode
 from monitor.core.evaluation.step import Bucket, Observed, evaluate, learning
@@ -18,6 +19,7 @@ __all__ = [
     "ModelEvaluation",
     "Observed",
     "Plan",
+    "ReferenceCounts",
     "Silence",
     "Streams",
     "decode",

@@ -18,6 +18,7 @@ from monitor.core.detectors.missing_traffic import MissingTraffic
 from monitor.core.detectors.slice_gap import SliceGap
 from monitor.core.detectors.stalled_partition import StalledPartition
 from monitor.core.detectors.violation_rate import ViolationRate
+from monitor.core.evaluation.reference import ReferenceCounts
 from monitor.core.evaluation.silence import Silence
 from monitor.core.schema import FeatureSchema
 from monitor.core.schema.text_judge import boundaries
@@ -40,7 +41,7 @@ class ModelEvaluation:
         schema: the feature schema itself, for proposals of how it would accept what broke it.
         named_slices: name of a named slice → features its conditions read.
         protected: features whose groups must be served alike.
-        reference: slice id → int64[len(Scalar)] of the labelled reference; empty to learn from live traffic.
+        reference: counts of the labelled reference; empty to learn from live traffic.
         false_alarms_per_s: allowed over all streams, per second of event time.
         min_effect: smallest odds ratio between a slice and the rest that matters, above 1.
         label_wait_s: how long a prediction waits for its label.
@@ -60,7 +61,7 @@ class ModelEvaluation:
     schema: FeatureSchema | None = None
     named_slices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     protected: frozenset[str] = frozenset()
-    reference: Mapping[int, Counts] = field(default_factory=dict)
+    reference: ReferenceCounts = field(default_factory=ReferenceCounts)
     false_alarms_per_s: float = 12 / (365.25 * 86_400)
     min_effect: float = 1.25
     label_wait_s: float = 86_400.0
@@ -124,15 +125,16 @@ class ModelEvaluation:
     @cached_property
     def reference_table(self) -> tuple[Mapping[int, int], Counts] | None:
         """Slice id → row, and the rows."""
-        if not self.reference:
+        scalars = self.reference.scalars
+        if not scalars:
             return None
-        ids = sorted(self.reference)
-        return {slice_id: row for row, slice_id in enumerate(ids)}, np.stack([self.reference[i] for i in ids])
+        ids = sorted(scalars)
+        return {slice_id: row for row, slice_id in enumerate(ids)}, np.stack([scalars[i] for i in ids])
 
     @cached_property
     def fingerprint(self) -> str:
         """Changes with anything that evidence about slices was measured against."""
         told = hashlib.sha256(repr((self.min_effect, sorted(self.protected), self.label_tier)).encode())
-        for slice_id in sorted(self.reference):
-            told.update(slice_id.to_bytes(8, "big") + self.reference[slice_id].tobytes())
+        for slice_id, counts in sorted(self.reference.scalars.items()):
+            told.update(slice_id.to_bytes(8, "big") + counts.tobytes())
         return told.hexdigest()[:16]

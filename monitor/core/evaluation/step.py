@@ -141,7 +141,7 @@ class _Run:
             coverage = slice_gap.align(config.coverage_gap, state.coverage, streams.coverage, None)
             state = replace(state, coverage=coverage)
         if not np.array_equal(state.shares.ids, streams.shares):
-            requests = {i: int(counts[Scalar.REQUESTS]) for i, counts in config.reference.items()}
+            requests = {i: int(counts[Scalar.REQUESTS]) for i, counts in config.reference.scalars.items()}
             shares = ignored_slice.align(
                 config.ignored_slice, state.shares, streams.shares, requests, requests.get(ALL_SLICE, 0)
             )

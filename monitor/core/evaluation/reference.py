@@ -1,0 +1,27 @@
+"""What is normal for a model, as counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from monitor.core.counters import Counts
+
+
+@dataclass(frozen=True)
+class ReferenceCounts:
+    """A reference counted as if it were one bucket.
+
+    Attributes:
+        scalars: slice id → int64[len(Scalar)].
+        scores: slice id → int64[SCORES.size], labelled parts too.
+        calibration: slice id → int64[CALIBRATION.size].
+        features: int64[layout.size], None where features are not counted.
+        scale: int64[numeric · SCALE_CELLS], likewise.
+    """
+
+    scalars: Mapping[int, Counts] = field(default_factory=dict)
+    scores: Mapping[int, Counts] = field(default_factory=dict)
+    calibration: Mapping[int, Counts] = field(default_factory=dict)
+    features: Counts | None = None
+    scale: Counts | None = None

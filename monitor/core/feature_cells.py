@@ -1,0 +1,243 @@
+"""Features as cells: where each value of a batch is counted, and the sums over some of its rows.
+
+A value that breaks the schema is counted all the same. Absent and null are one cell; a number out of range
+and a category that is not listed have a value, and go where it lies; what has none is `INVALID`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.core.aggregate import Target, fold_cells, kept, ttls
+from monitor.core.contributions import Cells
+from monitor.core.counters import (
+    FEATURES,
+    SCALE,
+    SCORE_BINS,
+    TAILS,
+    CellKey,
+    Increment,
+    Kind,
+    score_bin,
+)
+from monitor.core.drift.layout import (
+    FIRST,
+    INVALID,
+    MAGNITUDE_MIN,
+    MAGNITUDES,
+    MAGNITUDES_PER_DECADE,
+    MISSING,
+    SCALE_CELLS,
+    SCORE_CELLS,
+    Block,
+    BlockKind,
+    FeatureLayout,
+)
+from monitor.core.schema.violations import SOFT, Code
+from monitor.core.slices.assign import OUTSIDE
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+NOWHERE: Final = -1
+"""In a column of scale cells: no number."""
+
+LOW: Final = 0
+HIGH: Final = 1
+TAIL_CELLS: Final = 2
+"""Per numeric feature and slice: values below the 1 % quantile of the reference, and above its 99 %."""
+
+_HAS_VALUE: Final = SOFT | {Code.OUT_OF_RANGE, Code.UNKNOWN_CATEGORY}
+_ABSENT: Final = frozenset({Code.MISSING, Code.NULL})
+_DENSE_MAX: Final = 1 << 21
+
+
+@dataclass(frozen=True)
+class FeatureCells:
+    """Where the values of n rows are counted.
+
+    Attributes:
+        schema_id: of the layout, in the registry.
+        layout: of the cells.
+        cells: int64[n, blocks], cell of the features array.
+        scale: int64[n, numeric], cell of the scale array, `NOWHERE` where there is no number.
+        low: bool[n, numeric], below the reference's 1 % quantile.
+        high: bool[n, numeric], above its 99 % quantile.
+    """
+
+    schema_id: int
+    layout: FeatureLayout
+    cells: Ints
+    scale: Ints
+    low: NDArray[np.bool_]
+    high: NDArray[np.bool_]
+
+
+def feature_cells(
+    layout: FeatureLayout,
+    schema_id: int,
+    features: Sequence[Mapping[str, Any]],
+    scores: Floats,
+    broken: Mapping[str, Mapping[int, int]],
+) -> FeatureCells:
+    """Find the cells of a batch.
+
+    Args:
+        layout: of the schema that judged it.
+        schema_id: its id.
+        features: n dictionaries as decoded.
+        scores: float64[n], NaN where there is none.
+        broken: feature → row → `Code`, every violation of the batch.
+    """
+    n = len(features)
+    cells = np.empty((n, len(layout.blocks)), np.int64)
+    numbers = np.full((n, len(layout.numeric)), np.nan)
+    for at, block in enumerate(layout.blocks):
+        if block.kind is BlockKind.SCORE:
+            cells[:, at] = block.start + _score_cells(scores)
+            continue
+        values = [row.get(block.name) for row in features]
+        invalid = []
+        for row, code in broken.get(block.name, {}).items():
+            if code not in _HAS_VALUE:
+                values[row] = None
+                if code not in _ABSENT:
+                    invalid.append(row)
+        if block.name in layout.numeric:
+            # What is left is null or a number within float64: the schema's judges saw to that.
+            numbers[:, layout.numeric.index(block.name)] = column = np.array(values, np.float64)
+            cells[:, at] = block.start + _number_cells(block, column)
+        else:
+            cells[:, at] = block.start + _value_cells(block, values)
+        cells[invalid, at] = block.start + INVALID
+    low, high = numbers < layout.tails[:, 0], numbers > layout.tails[:, 1]
+    return FeatureCells(schema_id, layout, cells, _scale_cells(numbers), low, high)
+
+
+def fold_features(
+    found: FeatureCells, rows: Ints, times_ms: Ints, watermarks_ms: Ints, members: Ints, target: Target
+) -> list[Increment]:
+    """Increments of the features, scale and tails arrays.
+
+    Args:
+        found: cells of a batch of n rows.
+        rows: int64[r], those to be counted.
+        times_ms: int64[n], event times.
+        watermarks_ms: int64[n], as in `Cells`.
+        members: int64[n, m], slice ids, `OUTSIDE` where a row is in none.
+        target: where they go.
+    """
+    if not len(rows):
+        return []
+    times, marks = times_ms[rows], watermarks_ms[rows]
+    increments = _fold(FEATURES, found.cells[rows], found.layout.size, found.schema_id, times, marks, target)
+    if found.layout.numeric:
+        width = SCALE_CELLS * len(found.layout.numeric)
+        increments += _fold(SCALE, found.scale[rows], width, found.schema_id, times, marks, target)
+        increments += _fold_tails(found, rows, times, marks, members[rows], target)
+    return increments
+
+
+def sum_cells(cells: Ints, size: int) -> Ints:
+    """Counts of all rows together, int64[size]; `NOWHERE` is left out."""
+    flat = cells.ravel()
+    return np.bincount(flat[flat >= 0], minlength=size).astype(np.int64)
+
+
+def _fold(
+    kind: Kind, cells: Ints, size: int, schema_id: int, times_ms: Ints, watermarks_ms: Ints, target: Target
+) -> list[Increment]:
+    result: list[Increment] = []
+    for tier in target.tiers:
+        if not kind.kept_s(tier):
+            continue
+        keep = kept(times_ms, watermarks_ms, tier, kind)
+        starts, bucket = np.unique(
+            times_ms[keep] // (tier.bucket_s * 1000) * tier.bucket_s, return_inverse=True
+        )
+        if not len(starts):
+            continue
+        flat = np.where(cells[keep] >= 0, cells[keep] + bucket[:, None] * size, NOWHERE).ravel()
+        flat = flat[flat >= 0]
+        if len(starts) * size <= _DENSE_MAX:
+            counts = np.bincount(flat, minlength=0)
+            codes = np.flatnonzero(counts)
+            amounts = counts[codes]
+        else:
+            codes, amounts = np.unique(flat, return_counts=True)
+        edges = np.searchsorted(codes, np.arange(len(starts) + 1) * size).tolist()
+        lives = ttls(starts, tier, kind.kept_s(tier), watermarks_ms)
+        for at, (start_s, ttl_s) in enumerate(zip(starts.tolist(), lives, strict=True)):
+            part = slice(edges[at], edges[at + 1])
+            if edges[at] < edges[at + 1]:
+                key = CellKey(kind, tier, start_s, target.model, schema_id)
+                result.append(
+                    Increment(
+                        key, codes[part] - at * size, amounts[part].astype(np.int64), target.create, ttl_s
+                    )
+                )
+    return result
+
+
+def _fold_tails(
+    found: FeatureCells, rows: Ints, times_ms: Ints, watermarks_ms: Ints, members: Ints, target: Target
+) -> list[Increment]:
+    entries = [
+        (at, feature * TAIL_CELLS + side)
+        for side, flags in ((LOW, found.low), (HIGH, found.high))
+        for at, feature in (np.nonzero(flags[rows]),)
+    ]
+    at = np.concatenate([one for one, _ in entries])
+    cells = np.concatenate([two for _, two in entries])
+    if not len(at):
+        return []
+    source, columns = np.nonzero(members[at] != OUTSIDE)
+    spread = Cells(
+        times_ms[at[source]],
+        members[at[source], columns],
+        cells[source].astype(np.int64),
+        np.ones(len(source), np.int64),
+        watermarks_ms[at[source]],
+    )
+    return fold_cells(spread, TAILS, target)
+
+
+def _score_cells(scores: Floats) -> Ints:
+    scored = ~np.isnan(scores)
+    bins = score_bin(np.where(scored, scores, 0.5)) // (SCORE_BINS // SCORE_CELLS)
+    return np.where(scored, FIRST + bins, MISSING)
+
+
+def _number_cells(block: Block, column: Floats) -> Ints:
+    there = ~np.isnan(column)
+    if block.edges is None:
+        return np.where(there, FIRST, MISSING).astype(np.int64)
+    return np.where(there, FIRST + np.searchsorted(block.edges, column, side="right"), MISSING)
+
+
+def _value_cells(block: Block, values: Sequence[Any]) -> Ints:
+    if block.kind is BlockKind.CATEGORY:
+        listed = block.values or ()
+        at: dict[Any, int] = {value: FIRST + place for place, value in enumerate(listed)}
+        other = FIRST + len(listed)
+        at[None] = MISSING
+        return np.array([at.get(value, other) for value in values], np.int64)
+    if block.kind is BlockKind.BOOLEAN:
+        return np.array([MISSING if v is None else FIRST + v for v in values], np.int64)
+    return np.array([MISSING if value is None else FIRST for value in values], np.int64)
+
+
+def _scale_cells(numbers: Floats) -> Ints:
+    """Cells of the scale array, int64[n, numeric]."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        position = np.floor((np.log10(np.abs(numbers)) - MAGNITUDE_MIN) * MAGNITUDES_PER_DECADE)
+    magnitude = np.clip(np.nan_to_num(position), 0, MAGNITUDES - 1).astype(np.int64)
+    cell = np.where(numbers > 0, 1 + magnitude, np.where(numbers < 0, 1 + MAGNITUDES + magnitude, 0))
+    first = np.arange(numbers.shape[1]) * SCALE_CELLS
+    scale: Ints = np.where(np.isnan(numbers), NOWHERE, first + cell)
+    return scale
