@@ -157,7 +157,10 @@ class _Hand:
         self._changed: set[str] = set()
         self._samples: dict[str, str] = {}
         self._beyond = 0
-        self._refresh = moment.now_ms - book.refreshed_ms >= policy.refresh_s * 1000
+        since_ms = moment.now_ms - book.refreshed_ms
+        self._refresh = (
+            since_ms == 0 or since_ms >= policy.refresh_s * 1000
+        )  # 0: an earlier part of this step
 
     def take(self, finding: Finding) -> None:
         identity = identity_of(self._moment.model, finding.kind, finding.subject)

@@ -17,7 +17,17 @@ import numpy as np
 
 from monitor.core import alerts
 from monitor.core.alerts import Moment, Step
-from monitor.core.counters import ALL_SLICE, SCALARS, VIOLATIONS, CellKey, Counts, Kind, Tier
+from monitor.core.counters import (
+    ALL_SLICE,
+    CALIBRATION,
+    SCALARS,
+    SCORES,
+    VIOLATIONS,
+    CellKey,
+    Counts,
+    Kind,
+    Tier,
+)
 from monitor.core.detectors.finding import SliceName
 from monitor.core.errors import StoreError, StoreUnavailable
 from monitor.core.evaluation import (
@@ -32,6 +42,7 @@ from monitor.core.evaluation import (
     evaluate,
     plan,
     ripe,
+    ripe_days,
     streams_of,
 )
 from monitor.core.event_time import PartitionView
@@ -158,6 +169,7 @@ class Evaluator:
             traffic=self._read(config, looked.traffic, streams.slice_ids, config.tier, violations=True),
             open=self._read(config, looked.open, (ALL_SLICE,), config.tier, violations=True),
             labels=self._read_labels(config, state, looked, streams),
+            days=self._read_days(config, looked, streams),
         )
         moment = Moment(config.model, held.lease_epoch, now_ms, config.tier.bucket_s * 1000)
         after, step = evaluate(config, state, seen, moment)
@@ -264,8 +276,48 @@ class Evaluator:
         wanted = ripe(config, state, looked, whole, streams)
         places = {slice_id: row for row, slice_id in enumerate(streams.slice_ids)}
         # All traffic is read again together with its slices, so that a slice is not ahead of the whole.
-        asked = {start_s: (*ids, ALL_SLICE) for start_s, ids in wanted.items()}
-        return self._buckets(config, asked, len(places), tier, places=places)
+        asked = {start_s: (*(i for i in ids if i != ALL_SLICE), ALL_SLICE) for start_s, ids in wanted.items()}
+        buckets = self._buckets(config, asked, len(places), tier, places=places)
+        for kind in (SCORES, CALIBRATION):
+            if kind.kept_s(tier) > config.label_wait_s:
+                buckets = self._with_curves(config, tier, buckets, asked, kind, places)
+        return buckets
+
+    def _read_days(self, config: ModelEvaluation, looked: Plan, streams: Streams) -> list[Bucket]:
+        tier = config.day_tier
+        if tier is None or not looked.days:
+            return []
+        whole = [bucket.scalars[0] for bucket in self._read(config, looked.days, (ALL_SLICE,), tier)]
+        asked = dict.fromkeys(ripe_days(config, looked, whole), streams.slice_ids)
+        places = {slice_id: row for row, slice_id in enumerate(streams.slice_ids)}
+        buckets = self._buckets(config, asked, len(places), tier, places=places)
+        for kind in (SCORES, CALIBRATION):
+            buckets = self._with_curves(config, tier, buckets, asked, kind, places)
+        return buckets
+
+    def _with_curves(
+        self,
+        config: ModelEvaluation,
+        tier: Tier,
+        buckets: Sequence[Bucket],
+        asked: Mapping[int, Sequence[int]],
+        kind: Kind,
+        places: Mapping[int, int],
+    ) -> list[Bucket]:
+        """The same buckets with the curves of the slices asked for."""
+        keys = [CellKey(kind, tier, start_s, config.model, i) for start_s, ids in asked.items() for i in ids]
+        found = iter(self._store.read(keys) if keys else ())
+        filled = []
+        for bucket in buckets:
+            curves = np.zeros((len(places), kind.size), np.int64)
+            for slice_id in asked[bucket.start_s]:
+                counts = next(found)
+                if counts is not None:
+                    curves[places[slice_id], : len(counts)] = counts
+            filled.append(
+                replace(bucket, scores=curves) if kind is SCORES else replace(bucket, calibration=curves)
+            )
+        return filled
 
     def _evidence(self, config: ModelEvaluation, step: Step) -> dict[str, dict[str, Any]]:
         """Newest requests that show each alert that just opened, and the schema that would accept them."""

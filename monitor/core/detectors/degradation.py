@@ -47,6 +47,9 @@ from monitor.core.records import AlertKind, Severity
 THETAS: Final = (2.0, 2.5, 3.0, 3.5, 4.0)
 """Alternatives of z, in standard errors."""
 
+PLAIN: Final = 4.0
+"""Evidence, in thresholds, at which a decline waits for no gap."""
+
 REFERENCE_Z: Final = 2.8
 """Standard errors by which the reference may be wrong: one stream in 400."""
 
@@ -181,6 +184,8 @@ def judge(
     names: Mapping[int, SliceName],
     log_threshold: Floats,
     at_ms: int,
+    *,
+    gap_near: bool = False,
 ) -> tuple[DegradationState, list[Finding]]:
     """What holds after the last bucket taken.
 
@@ -190,6 +195,8 @@ def judge(
         names: slice id → name, all traffic among them.
         log_threshold: float64[S].
         at_ms: end of the last bucket taken.
+        gap_near: a gap between a slice and the rest is about to alarm. It will say more than a decline does,
+            which waits for it unless its own case is plain.
     """
     if not state.streams:
         return state, []
@@ -201,7 +208,8 @@ def judge(
         _harm(state.streams, tracker.sums, state.reference) > _tolerated_harm(config, state),
     )
     recovered = tracker.recovered
-    tracker = tracker.opened((tracker.log_evidence >= log_threshold) & enough & worse & ~recovered)
+    needed = PLAIN * log_threshold if gap_near else log_threshold
+    tracker = tracker.opened((tracker.log_evidence >= needed) & enough & worse & ~recovered)
     findings = [
         _finding(config, state, tracker, names, i, float(log_threshold[i]), at_ms, holds=not recovered[i])
         for i in np.flatnonzero(tracker.open).tolist()
@@ -314,7 +322,8 @@ def _finding(
         kind=AlertKind.DEGRADATION,
         subject={"slice": name.parts, "metric": stream.metric.value},
         holds=holds,
-        severity=Severity.PAGE,
+        # A slice that is served worse than the rest pages as a gap; what declines everywhere, as all traffic.
+        severity=Severity.NOTICE if name.parts else Severity.PAGE,
         log_evidence=float(tracker.log_evidence[row]),
         log_threshold=threshold,
         effect=effect,

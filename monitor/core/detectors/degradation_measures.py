@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from monitor.core.counters import Counts, Scalar, SliceCounts
+from monitor.core.counters import Scalar, SliceCounts
 from monitor.core.evidence.edetector import Floats
 from monitor.core.metrics.estimate import Metric
 from monitor.core.metrics.expected_calibration_error import ExpectedCalibrationError
@@ -105,10 +105,3 @@ def measured(
         weight = 1 / error**2
         found[row] = counts[Scalar.RATED], 0, estimate.value * weight, weight
     return found
-
-
-def reference_of(
-    scalars: Mapping[int, Counts], scores: Mapping[int, Counts], calibration: Mapping[int, Counts]
-) -> dict[int, SliceCounts]:
-    """Counts of a reference, slice by slice, as `align` takes them."""
-    return {i: SliceCounts(counts, scores.get(i), calibration.get(i)) for i, counts in scalars.items()}

@@ -229,6 +229,12 @@ def judge(
     return replace(state, tracker=tracker.reset(recovered)), findings
 
 
+def near(state: GapState, log_threshold: Floats) -> bool:
+    """Whether some stream is on its way: three tenths of its threshold, and no alert yet."""
+    climbing = (state.tracker.log_evidence >= 0.3 * log_threshold) & ~state.tracker.open
+    return bool(climbing.any())
+
+
 def standing(
     config: SliceGap, state: GapState, names: Mapping[int, SliceName], at_ms: int
 ) -> tuple[GapState, list[Finding]]:

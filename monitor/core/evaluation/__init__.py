@@ -6,7 +6,7 @@ evaluate  take them in order, each once: evidence, findings, transitions of aler
 """
 
 from monitor.core.evaluation.model import ModelEvaluation
-from monitor.core.evaluation.plan import Plan, plan, ripe
+from monitor.core.evaluation.plan import Plan, plan, ripe, ripe_days
 from monitor.core.evaluation.reference import ReferenceCounts
 from monitor.core.evaluation.silence import Silence
 from monitor.core.evaluation.state import EvaluatorState, decode, encode
@@ -28,5 +28,6 @@ __all__ = [
     "learning",
     "plan",
     "ripe",
+    "ripe_days",
     "streams_of",
 ]

@@ -12,6 +12,7 @@ import numpy as np
 
 from monitor.core.alerts import AlertPolicy
 from monitor.core.counters import DEFAULT_TIERS, Counts, Tier
+from monitor.core.detectors.degradation import Degradation
 from monitor.core.detectors.gibberish import Gibberish
 from monitor.core.detectors.ignored_slice import IgnoredSlice
 from monitor.core.detectors.missing_traffic import MissingTraffic
@@ -20,8 +21,13 @@ from monitor.core.detectors.stalled_partition import StalledPartition
 from monitor.core.detectors.violation_rate import ViolationRate
 from monitor.core.evaluation.reference import ReferenceCounts
 from monitor.core.evaluation.silence import Silence
+from monitor.core.evaluation.streams import DAY_S
 from monitor.core.schema import FeatureSchema
 from monitor.core.schema.text_judge import boundaries
+
+HOURLY_EFFECT: Final = 2.0
+"""Odds ratio of failing, against a reference of all hours, that no hour of an ordinary day explains. Smaller
+declines are told by whole days, in which every hour has its part."""
 
 COVERAGE_EFFECT: Final = 2.0
 """Odds ratio of "the label never came" that matters, at least."""
@@ -111,6 +117,23 @@ class ModelEvaluation:
     def coverage_gap(self) -> SliceGap:
         """Detector of label coverage."""
         return SliceGap(max(self.min_effect, COVERAGE_EFFECT))
+
+    @cached_property
+    def day_tier(self) -> Tier | None:
+        """Whole days, where labels are judged in shorter buckets."""
+        days = [tier for tier in self.tiers if tier.bucket_s == DAY_S]
+        return days[0] if days and self.label_tier.bucket_s < DAY_S else None
+
+    @cached_property
+    def degradation(self) -> Degradation:
+        """Detector of metrics that decline within a day: beyond what the hour of the day does to them."""
+        least = self.min_effect if self.label_tier.bucket_s >= DAY_S else max(self.min_effect, HOURLY_EFFECT)
+        return Degradation(least)
+
+    @cached_property
+    def daily_degradation(self) -> Degradation:
+        """Detector of metrics that decline from day to day."""
+        return Degradation(self.min_effect)
 
     @cached_property
     def ignored_slice(self) -> IgnoredSlice:

@@ -9,7 +9,7 @@ from typing import Final
 from monitor.core.counters import Counts, Scalar, Tier
 from monitor.core.evaluation.model import ModelEvaluation
 from monitor.core.evaluation.state import EvaluatorState
-from monitor.core.evaluation.streams import Streams
+from monitor.core.evaluation.streams import DAY_S, Streams
 from monitor.core.event_time import EventClock, PartitionView
 
 KEYS_MAX: Final = 5_000
@@ -20,6 +20,9 @@ BUCKETS_MAX: Final = 64
 
 WINDOW_MAX: Final = 600
 """Buckets of labels looked at in one step."""
+
+DAYS_MAX: Final = 8
+"""Days of labels looked at in one step."""
 
 OPEN_MAX: Final = 16
 """Open buckets read at every look."""
@@ -38,6 +41,7 @@ class Plan:
         traffic: closed buckets to take: scalars of all slices, and violations.
         open: buckets still open: scalars of all traffic, and violations.
         labels: label buckets to look at: scalars of all traffic.
+        days: whole days of labels to look at, likewise.
     """
 
     clock: EventClock
@@ -48,6 +52,7 @@ class Plan:
     traffic: tuple[int, ...] = ()
     open: tuple[int, ...] = ()
     labels: tuple[int, ...] = ()
+    days: tuple[int, ...] = ()
 
 
 def plan(
@@ -91,7 +96,8 @@ def plan(
         next_s=next_s,
         traffic=tuple(closed[:at_once]),
         open=tuple(still_open) if len(closed) <= at_once else (),
-        labels=_label_window(config, state, next_s, reached_ms, now_ms) if labels and slices else (),
+        labels=_label_window(config, state, next_s, reached_ms, now_ms) if labels else (),
+        days=_days(config, state, next_s, reached_ms) if labels else (),
     )
 
 
@@ -118,7 +124,7 @@ def ripe(
         tracked = counts[Scalar.TRACKED]
         if not (old or counts[Scalar.LABELLED] >= config.ready_at * tracked) or keys > KEYS_MAX:
             break
-        due = [i for i in streams.names if state.label_cursor(i) <= bucket_s]
+        due = [i for i in streams.slice_ids if state.label_cursor(i) <= bucket_s]
         if due:
             wanted[bucket_s] = due
         keys += len(due)
@@ -138,6 +144,33 @@ def _label_window(
     return tuple(
         _closed(max(start_s, oldest_s), reached_ms - round(config.grace_s * 1000), tier)[:WINDOW_MAX]
     )
+
+
+def _days(config: ModelEvaluation, state: EvaluatorState, next_s: int, reached_ms: int) -> tuple[int, ...]:
+    """Closed days not yet taken, oldest first."""
+    tier = config.day_tier
+    if tier is None:
+        return ()
+    start_s = _floor(next_s, tier) if state.days_next_s is None else state.days_next_s
+    return tuple(_closed(start_s, reached_ms - round(config.grace_s * 1000), tier)[:DAYS_MAX])
+
+
+def ripe_days(config: ModelEvaluation, looked: Plan, whole: Sequence[Counts]) -> tuple[int, ...]:
+    """Days to take, in order: those that are mature for all traffic, up to the first that is not.
+
+    Args:
+        config: of the model.
+        looked: the plan.
+        whole: scalars of all traffic in each of `looked.days`.
+    """
+    found = []
+    for start_s, counts in zip(looked.days, whole, strict=True):
+        aged_ms = (start_s + DAY_S + config.label_wait_s + config.grace_s) * 1000
+        mature = counts[Scalar.LABELLED] >= config.ready_at * counts[Scalar.TRACKED]
+        if not (mature or aged_ms <= looked.reached_labels_ms):
+            break
+        found.append(start_s)
+    return tuple(found)
 
 
 def _closed(from_s: int, until_ms: int, tier: Tier) -> range:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from monitor.core.counters import Counts
+from monitor.core.counters import Counts, SliceCounts
 
 
 @dataclass(frozen=True)
@@ -25,3 +26,11 @@ class ReferenceCounts:
     calibration: Mapping[int, Counts] = field(default_factory=dict)
     features: Counts | None = None
     scale: Counts | None = None
+
+    @cached_property
+    def slices(self) -> Mapping[int, SliceCounts]:
+        """Slice id → its counts; curves where they were counted."""
+        return {
+            i: SliceCounts(scalars, self.scores.get(i), self.calibration.get(i))
+            for i, scalars in self.scalars.items()
+        }

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from monitor.core.alerts import AlertBook
+from monitor.core.detectors.degradation import DegradationState
 from monitor.core.detectors.ignored_slice import ShareState
 from monitor.core.detectors.missing_traffic import TrafficState
 from monitor.core.detectors.slice_gap import GapState
@@ -29,9 +30,11 @@ class EvaluatorState:
         next_s: start of the next bucket of traffic to take, epoch seconds; None before the first.
         labels_from_s: start of the first bucket of labels; None before the first.
         labels_next_s: slice id → start of the next bucket of labels to take.
+        days_next_s: start of the next day of labels to take; None before the first.
         labels_looked_ms: when labels were last looked at, wall clock.
         skipped: buckets that had expired before they could be taken.
-        violations, texts, traffic, decisions, shares, labels, coverage, stalls: state of each detector.
+        violations, texts, traffic, decisions, shares, labels, coverage, declines, daily, stalls:
+            state of each detector.
         book: alerts.
     """
 
@@ -40,6 +43,7 @@ class EvaluatorState:
     next_s: int | None = None
     labels_from_s: int | None = None
     labels_next_s: Mapping[int, int] = field(default_factory=dict)
+    days_next_s: int | None = None
     labels_looked_ms: int = 0
     skipped: int = 0
     violations: ViolationState = field(default_factory=ViolationState.fresh)
@@ -49,6 +53,8 @@ class EvaluatorState:
     shares: ShareState = field(default_factory=ShareState.fresh)
     labels: GapState = field(default_factory=GapState.fresh)
     coverage: GapState = field(default_factory=GapState.fresh)
+    declines: DegradationState = field(default_factory=DegradationState.fresh)
+    daily: DegradationState = field(default_factory=DegradationState.fresh)
     stalls: StallState = field(default_factory=StallState)
     book: AlertBook = field(default_factory=AlertBook)
 

@@ -15,8 +15,9 @@ import numpy as np
 
 from monitor.core import alerts
 from monitor.core.alerts import Moment, Step
-from monitor.core.counters import ALL_SLICE, Counts, Scalar, Tier
+from monitor.core.counters import ALL_SLICE, Counts, Scalar, SliceCounts, Tier
 from monitor.core.detectors import (
+    degradation,
     ignored_slice,
     missing_traffic,
     slice_gap,
@@ -33,7 +34,9 @@ from monitor.core.evaluation.streams import Streams
 from monitor.core.event_time import PartitionView
 from monitor.core.records import AlertKind
 
-_OF_REFERENCE: Final = (AlertKind.STANDING_GAP, AlertKind.GAP_CHANGE, AlertKind.IGNORED_SLICE)
+_OF_REFERENCE: Final = (
+    AlertKind.STANDING_GAP, AlertKind.GAP_CHANGE, AlertKind.IGNORED_SLICE, AlertKind.DEGRADATION
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,23 @@ class Bucket:
         start_s: epoch seconds.
         scalars: int64[slices, len(Scalar)], rows as `Streams.slice_ids`; of an open bucket only the first.
         violations: int64[features × CODES], empty where there were none.
+        scores: of labels, int64[slices, SCORES.size]; None where the tier does not keep them.
+        calibration: of labels, int64[slices, CALIBRATION.size], likewise.
     """
 
     start_s: int
     scalars: Counts
     violations: Counts = field(default_factory=lambda: np.zeros(0, np.int64))
+    scores: Counts | None = None
+    calibration: Counts | None = None
+
+    def slice_counts(self, row: int) -> SliceCounts:
+        """All that is known of one slice."""
+        return SliceCounts(
+            self.scalars[row],
+            None if self.scores is None else self.scores[row],
+            None if self.calibration is None else self.calibration[row],
+        )
 
 
 @dataclass(frozen=True)
@@ -60,7 +75,7 @@ class Observed:
         streams: what is tested.
         features: feature id → name.
         partitions: every partition of the model's topics.
-        traffic, open, labels: counts of the plan's buckets; of `labels` only those that are ripe.
+        traffic, open, labels, days: counts of the plan's buckets; of the latter two only those that are ripe.
     """
 
     plan: Plan
@@ -70,6 +85,7 @@ class Observed:
     traffic: Sequence[Bucket] = ()
     open: Sequence[Bucket] = ()
     labels: Sequence[Bucket] = ()
+    days: Sequence[Bucket] = ()
 
 
 def evaluate(
@@ -87,6 +103,8 @@ def evaluate(
     run.open_buckets()
     for bucket in seen.labels:
         run.labels(bucket)
+    for bucket in seen.days:
+        run.day(bucket)
     if config.watch_partitions:
         run.partitions()
     return run.result()
@@ -130,6 +148,8 @@ class _Run:
                 coverage=fresh.coverage,
                 decisions=fresh.decisions,
                 shares=fresh.shares,
+                declines=fresh.declines,
+                daily=fresh.daily,
             )
         table = config.reference_table
         gap = config.slice_gap
@@ -140,6 +160,11 @@ class _Run:
         if state.coverage.streams != streams.coverage:
             coverage = slice_gap.align(config.coverage_gap, state.coverage, streams.coverage, None)
             state = replace(state, coverage=coverage)
+        if state.declines.streams != streams.degradation:
+            slices, told = config.reference.slices, streams.degradation
+            declines = degradation.align(config.degradation, state.declines, told, slices)
+            daily = degradation.align(config.daily_degradation, state.daily, told, slices)
+            state = replace(state, declines=declines, daily=daily)
         if not np.array_equal(state.shares.ids, streams.shares):
             requests = {i: int(counts[Scalar.REQUESTS]) for i, counts in config.reference.scalars.items()}
             shares = ignored_slice.align(
@@ -219,10 +244,11 @@ class _Run:
         """Take a ripe bucket of labels, for the slices for which it is mature."""
         config, streams, state = self._config, self._seen.streams, self._state
         tier = config.label_tier
-        next_s = {i: state.label_cursor(i) for i in streams.names}
+        next_s = {i: state.label_cursor(i) for i in streams.slice_ids}
         due = {i for i, start_s in next_s.items() if start_s <= bucket.start_s}
         old = aged(config, self._seen.plan, bucket.start_s)
-        mature = due if old else {i for i in due if self._mature(bucket, i)}
+        # Of all traffic it is known already: that is what made the bucket ripe.
+        mature = due if old else {i for i in due if i == ALL_SLICE or self._mature(bucket, i)}
         next_s |= dict.fromkeys(mature, bucket.start_s + tier.bucket_s)
         take = np.array([stream.slice_id in mature for stream in streams.labels], np.bool_)
         start_ms, at_ms = bucket.start_s * 1000, (bucket.start_s + tier.bucket_s) * 1000
@@ -246,9 +272,41 @@ class _Run:
         coverage, found = slice_gap.judge(
             config.coverage_gap, coverage, streams.names, streams.coverage_threshold, ends_ms[: covered.size]
         )
-        self._state = replace(state, labels=labels, coverage=coverage, labels_next_s=next_s)
+        findings += found
+        slices = {i: bucket.slice_counts(self._rows[i]) for i in mature}
+        taken = np.array([stream.slice_id in mature for stream in streams.degradation], np.bool_)
+        declines = degradation.step(config.degradation, state.declines, slices, start_ms, taken)
+        declines, found = degradation.judge(
+            config.degradation,
+            declines,
+            streams.everything,
+            streams.degradation_threshold,
+            at_ms,
+            gap_near=slice_gap.near(labels, streams.labels_threshold),
+        )
+        self._state = replace(
+            state, labels=labels, coverage=coverage, declines=declines, labels_next_s=next_s
+        )
         self._apply([*findings, *found], tier)
         self._standing_gaps()
+
+    def day(self, bucket: Bucket) -> None:
+        """Take a whole day of labels, for the slices for which it is mature."""
+        config, streams, state = self._config, self._seen.streams, self._state
+        tier = config.day_tier
+        assert tier is not None
+        start_ms, at_ms = bucket.start_s * 1000, (bucket.start_s + tier.bucket_s) * 1000
+        aged = at_ms + round(1000 * (config.label_wait_s + config.grace_s))
+        old = aged <= self._seen.plan.reached_labels_ms
+        mature = {i for i in streams.slice_ids if old or i == ALL_SLICE or self._mature(bucket, i)}
+        slices = {i: bucket.slice_counts(self._rows[i]) for i in mature}
+        taken = np.array([stream.slice_id in mature for stream in streams.degradation], np.bool_)
+        daily = degradation.step(config.daily_degradation, state.daily, slices, start_ms, taken)
+        daily, findings = degradation.judge(
+            config.daily_degradation, daily, streams.everything, streams.daily_threshold, at_ms
+        )
+        self._state = replace(state, daily=daily, days_next_s=bucket.start_s + tier.bucket_s)
+        self._apply(findings, tier)
 
     def partitions(self) -> None:
         """Look for partitions that stand still."""

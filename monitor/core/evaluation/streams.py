@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.core.counters import ALL_SLICE
+from monitor.core.detectors.degradation_measures import DegradationStream, Watched
 from monitor.core.detectors.finding import NAMED, SliceName
 from monitor.core.detectors.gap_tables import LABEL_METRICS, GapMetric, GapStream
 from monitor.core.evidence.edetector import Floats
 from monitor.core.evidence.levels import log_threshold, share_out
 from monitor.core.slices.spec import MISSING, OTHER
 
+DAY_S: Final = 86_400
 VERSION: Final = "model_version"
 _CATCH_ALL: Final = frozenset({MISSING, OTHER})
 
@@ -30,6 +32,7 @@ class Streams:
         labels: error, false negative and false positive rate of each slice.
         coverage: label coverage of each slice.
         decisions: positive rate of protected slices.
+        degradation: metrics of all traffic and of each slice.
         shares: ids of slices whose share of traffic is watched, int64[S].
     """
 
@@ -37,11 +40,19 @@ class Streams:
     labels: tuple[GapStream, ...]
     coverage: tuple[GapStream, ...]
     decisions: tuple[GapStream, ...]
+    degradation: tuple[DegradationStream, ...]
     shares: NDArray[np.int64]
     labels_threshold: Floats
     coverage_threshold: Floats
     decisions_threshold: Floats
+    degradation_threshold: Floats
+    daily_threshold: Floats
     shares_threshold: Floats
+
+    @property
+    def everything(self) -> dict[int, SliceName]:
+        """Slice id → name, all traffic first."""
+        return {ALL_SLICE: SliceName(ALL_SLICE, "{}"), **self.names}
 
     @property
     def slice_ids(self) -> tuple[int, ...]:
@@ -61,7 +72,7 @@ def streams_of(
     A single feature weighs 1, a crossing and a model version a half. A feature of two values is one
     comparison, so its values weigh a half each; their two harmful sides are its two sides. Positive rate has
     no harmful side of its own: lower is tested for every protected slice, higher where that is not the
-    lower side of another one.
+    lower side of another one. Of what declines of metrics are allowed, half is for all traffic.
 
     Args:
         names: slices of the registry.
@@ -86,6 +97,10 @@ def streams_of(
         if name.features <= protected
         for low in ((True,) if frozenset(name.parts) in pairs else (True, False))
     )
+    everywhere = {ALL_SLICE: sum(weight.values(), start=1.0)} | weight
+    degradation = tuple(
+        DegradationStream(slice_id, metric, w) for slice_id, w in everywhere.items() for metric in Watched
+    )
     shares = [
         slice_id
         for slice_id, name in named.items()
@@ -100,10 +115,13 @@ def streams_of(
         labels=labels,
         coverage=coverage,
         decisions=decisions,
+        degradation=degradation,
         shares=np.array(shares, np.int64),
         labels_threshold=threshold("gaps_of_labels", [s.weight for s in labels], label_bucket_s),
         coverage_threshold=threshold("share_of_labels", [s.weight for s in coverage], label_bucket_s),
         decisions_threshold=threshold("gaps_of_decisions", [s.weight for s in decisions], bucket_s),
+        degradation_threshold=threshold("degradation", [s.weight for s in degradation], label_bucket_s),
+        daily_threshold=threshold("daily_degradation", [s.weight for s in degradation], DAY_S),
         shares_threshold=threshold("share_of_traffic", [weight[i] for i in shares], bucket_s),
     )
 

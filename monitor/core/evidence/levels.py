@@ -20,7 +20,10 @@ SHARES: Final = MappingProxyType(
     {
         "violations": 0.25,
         "missing_traffic": 0.05,
-        "gaps_of_labels": 0.22,
+        "gaps_of_labels": 0.15,
+        "degradation": 0.03,
+        "daily_degradation": 0.02,
+        "calibration": 0.02,
         "gaps_of_decisions": 0.08,
         "share_of_traffic": 0.05,
         "share_of_labels": 0.05,

@@ -1,0 +1,100 @@
+"""Whole days of labels: what no hour can tell from the hour before, a day can."""
+
+import numpy as np
+
+from monitor.core.alerts import Moment
+from monitor.core.counters import DEFAULT_TIERS, Scalar, SliceCounts
+from monitor.core.detectors.finding import SliceName
+from monitor.core.evaluation import (
+    Bucket,
+    EvaluatorState,
+    ModelEvaluation,
+    Observed,
+    Plan,
+    ReferenceCounts,
+    evaluate,
+    plan,
+    ripe_days,
+    streams_of,
+)
+from monitor.core.event_time import EventClock, PartitionView
+from monitor.core.records import Alert
+
+DAY_S = 86_400
+START_S = 19_000 * DAY_S
+CONFIG = ModelEvaluation(
+    "m", frozenset({"predictions"}), frozenset({"labels"}), DEFAULT_TIERS, label_wait_s=3_600.0
+)
+
+
+def answered(rng: np.random.Generator, rows: int, error: float) -> SliceCounts:
+    counts = SliceCounts.zero()
+    wrong = rng.binomial(rows, error)
+    cells = [Scalar.TRACKED, Scalar.LABELLED, Scalar.FN, Scalar.FP, Scalar.TP, Scalar.TN]
+    half = (rows - wrong) // 2
+    counts.scalars[cells] = rows, rows, wrong // 2, wrong - wrong // 2, half, rows - wrong - half
+    return counts
+
+
+def days(errors: list[float], min_effect: float = 1.25) -> list[Alert]:
+    """Transitions of alerts over days with an error rate each; the reference has 0.10."""
+    rng = np.random.default_rng(1)
+    reference = ReferenceCounts({0: answered(rng, 50_000, 0.1).scalars})
+    config = ModelEvaluation(
+        "m", frozenset({"predictions"}), frozenset({"labels"}), DEFAULT_TIERS, label_wait_s=3_600.0,
+        reference=reference, min_effect=min_effect,
+    )  # fmt: skip
+    streams = streams_of([SliceName(0, "{}")], frozenset(), config.false_alarms_per_s, 10, 60)
+    state = EvaluatorState()
+    said: list[Alert] = []
+    for place, error in enumerate(errors):
+        start_s = START_S + place * DAY_S
+        counts = answered(rng, 20_000, error)
+        bucket = Bucket(start_s, counts.scalars[None, :])
+        reached_ms = (start_s + 2 * DAY_S) * 1000
+        looked = Plan(EventClock(), reached_ms, reached_ms, reached_ms, start_s, days=(start_s,))
+        seen = Observed(looked, streams, {}, [], days=[bucket])
+        state, step = evaluate(config, state, seen, Moment("m", 1, reached_ms, 10_000))
+        said += step.transitions
+        assert state.days_next_s == start_s + DAY_S
+    return said
+
+
+def test_a_decline_that_no_hour_tells_is_told_by_days() -> None:
+    said = days([0.1] * 10 + [0.145] * 3)
+    first = said[0]
+    assert (first.kind, first.subject) == ("degradation", {"slice": {}, "metric": "accuracy"})
+    assert first.opened_at.timestamp() == START_S + 11 * DAY_S
+    assert first.began_at.timestamp() == START_S + 10 * DAY_S
+    assert "fell from 90" in first.summary
+
+
+def test_ordinary_days_are_not_told() -> None:
+    assert days([0.1] * 30) == []
+
+
+def test_within_a_day_only_what_no_hour_explains_is_told() -> None:
+    assert CONFIG.degradation.min_effect == 2.0
+    assert CONFIG.daily_degradation.min_effect == 1.25
+    weekly = ModelEvaluation(
+        "m", frozenset(), frozenset(), DEFAULT_TIERS, label_wait_s=40 * DAY_S, min_effect=1.1
+    )
+    assert weekly.label_tier.bucket_s == DAY_S
+    assert weekly.day_tier is None
+    assert weekly.degradation.min_effect == 1.1
+
+
+def test_a_day_is_taken_when_its_labels_are_there_or_late() -> None:
+    state = EvaluatorState(next_s=START_S + 10, labels_looked_ms=0)
+    reached_ms = (START_S + DAY_S) * 1000 + 2_000
+    partitions = [
+        PartitionView(topic, 0, 5, reached_ms, caught_up=False, silent_s=0.0)
+        for topic in ("predictions", "labels")
+    ]
+    looked = plan(CONFIG, state, partitions, reached_ms, 3, None)
+    assert looked.days == (START_S,)
+    whole = np.zeros(len(Scalar), np.int64)
+    whole[[Scalar.TRACKED, Scalar.LABELLED]] = 100, 90
+    assert ripe_days(CONFIG, looked, [whole]) == ()
+    whole[Scalar.LABELLED] = 95
+    assert ripe_days(CONFIG, looked, [whole]) == (START_S,)
