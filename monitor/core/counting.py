@@ -58,12 +58,16 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Counted:
-    """What one model's rows change in one shard."""
+    """What one model's rows change in one shard.
+
+    `signals` is what early hints are drawn from: name → values in [0, 1], one a row.
+    """
 
     joined: Joined
     increments: list[Increment]
     rankings: list[Rows]
     evidence: Mapping[str, Sequence[bytes]]
+    signals: Mapping[str, NDArray[np.float64]]
 
 
 def prepare(
@@ -145,7 +149,14 @@ def count_predictions(
     watermark_ms = int(prepared.watermarks_ms.max(initial=0))
     increments += fold_joins(joined.counts, watermark_ms, target)
     labelled, rankings = fold_effects(joined.effects, prepared.watermarks_ms[rows], plan.name, plan.tiers)
-    return Counted(joined, increments + labelled, rankings, _violation_evidence(prepared, entries))
+    scores, decisions = batch.scores[counted], batch.decisions[counted]
+    signals = {
+        "invalid_share": invalid[counted].astype(np.float64),
+        "mean_score": scores[~np.isnan(scores)],
+        "positive_share": (decisions[decisions >= 0] > 0).astype(np.float64),
+    }
+    evidence = _violation_evidence(prepared, entries)
+    return Counted(joined, increments + labelled, rankings, evidence, signals)
 
 
 def count_labels(
@@ -184,7 +195,13 @@ def count_labels(
     ]
     increments, rankings = fold_effects(joined.effects, np.zeros(len(rows), np.int64), plan.name, plan.tiers)
     increments += fold_joins(joined.counts, watermark_ms, Target(plan.name, plan.tiers, create=True))
-    return Counted(joined, increments, rankings, _error_evidence(batch, rows, joined))
+    applied = [effect for effect in joined.effects if not effect.retracted]
+    wrong = [e.stub.decision != int(e.value) for e in applied if e.stub.decision >= 0]
+    signals = {
+        "label_share": np.array([effect.value for effect in applied], np.float64),
+        "error_share": np.array(wrong, np.float64),
+    }
+    return Counted(joined, increments, rankings, _error_evidence(batch, rows, joined), signals)
 
 
 def _violation_evidence(prepared: Prepared, entries: Ints) -> dict[str, list[bytes]]:

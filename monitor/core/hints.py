@@ -19,6 +19,9 @@ from river.drift import ADWIN
 
 Floats = NDArray[np.float64]
 
+HINTS: Final = "hints"
+"""Name of the list of samples that holds them."""
+
 BATCH_ROWS: Final = 20
 """Rows whose mean is one observation: an update a row costs too much, and one of hundreds sees late."""
 

@@ -28,7 +28,7 @@ from monitor.core.counters import (
     Kind,
     Tier,
 )
-from monitor.core.detectors.finding import SliceName
+from monitor.core.detectors.finding import SliceName, clock
 from monitor.core.errors import StoreError, StoreUnavailable
 from monitor.core.evaluation import (
     Bucket,
@@ -46,6 +46,8 @@ from monitor.core.evaluation import (
     streams_of,
 )
 from monitor.core.event_time import PartitionView
+from monitor.core.hints import HINTS, Hint
+from monitor.core.records import Alert
 from monitor.core.schema.evolution import propose
 from monitor.core.schema.violations import Code
 from monitor.ports import EVALUATOR_VIEW, JUDGED_FIELD, EvaluatorStore
@@ -62,6 +64,7 @@ REQUESTS_SHOWN: Final = 10
 """Request ids on an alert."""
 
 _LEASE_TTL_MS = 5_000
+_HINT_NEAR_MS = 60_000
 _VIEWS_EVERY_S = 5.0
 _VIEWS_TTL_S = 120
 _OUTAGE_PAUSE_S = 1.0
@@ -322,12 +325,16 @@ class Evaluator:
     def _evidence(self, config: ModelEvaluation, step: Step) -> dict[str, dict[str, Any]]:
         """Newest requests that show each alert that just opened, and the schema that would accept them."""
         found: dict[str, dict[str, Any]] = {}
+        hints = (
+            [Hint.unpack(one) for one in self._store.evidence(config.model, HINTS)] if step.samples else []
+        )
         for identity, name in step.samples.items():
             samples = [msgpack.unpackb(sample) for sample in self._store.evidence(config.model, name)]
             ids = [sample.get("request_id") for sample in samples]
             shown = list(dict.fromkeys(i for i in ids if isinstance(i, str)))[:REQUESTS_SHOWN]
-            found[identity] = {"request_ids": shown}
-            subject = step.book.alerts[identity].subject
+            alert = step.book.alerts[identity]
+            found[identity] = {"request_ids": shown, "notes": [*alert.notes, *quoted(hints, alert)]}
+            subject = alert.subject
             if config.schema is not None and "code" in subject:
                 received = [text for sample in samples if isinstance(text := sample.get("received"), str)]
                 code = Code.from_slug(subject["code"])
@@ -344,6 +351,13 @@ class Evaluator:
             if held.state is not None and held.state.labels_from_s is not None:
                 found[EVALUATOR_VIEW] = {JUDGED_FIELD: str(held.state.hindmost_s)}
             self._store.write_views(model, found, _VIEWS_TTL_S)
+
+
+def quoted(hints: Sequence[Hint], alert: Alert) -> list[str]:
+    """What workers saw about when an alert began, one of each signal."""
+    began_ms = alert.began_at.timestamp() * 1000
+    near = {h.signal: h for h in hints if abs(h.at_ms - began_ms) <= _HINT_NEAR_MS}
+    return [f"at {clock(hint.at_ms)} a worker saw the {hint.text}" for hint in near.values()]
 
 
 def _filled(counts: Counts | None) -> Counts:

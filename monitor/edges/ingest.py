@@ -25,9 +25,11 @@ from monitor.core.counters import Increment, Rows
 from monitor.core.counting import Counted, Prepared, count_labels, count_predictions, prepare
 from monitor.core.decode import Limits, RawRecord, Rejected, Row, dead_letter, decode_chunk
 from monitor.core.errors import StoreRefused
+from monitor.core.hints import HINTS
 from monitor.core.join import shards_of
 from monitor.core.mapping import Mapping as FieldMapping
 from monitor.core.plan import ModelPlan
+from monitor.edges.attention import Attention, Signals
 from monitor.edges.pieces import Chunk, Size, cut, running_maximum
 from monitor.edges.prepare import Preparer, until_answered
 from monitor.ports import Clock, Fence, Flush, FlushResult, Outcome, Partition, SeenStub, Store, StubWrite
@@ -123,6 +125,7 @@ class Ingest:
         self._owned: dict[Partition, _Owned] = {}
         self._judged_s: dict[str, int] = {}
         self._preparer = Preparer(store, self._retry)
+        self._attention = Attention()
 
     async def take(self, starts: Mapping[Partition, int]) -> dict[Partition, int]:
         """Take over partitions: read their fences, making them where a partition is new.
@@ -272,7 +275,7 @@ class Ingest:
             fence = owned.fences[shard]
             if fence.offset >= chunk.next:
                 return 0
-            flush = await self._build(shard, partition, fence, chunk, decoded)
+            flush, signals = await self._build(shard, partition, fence, chunk, decoded)
             cells = sum(len(increment.cells) for increment in flush.increments)
             if owned.size.too_many(cells, len(chunk.records)):
                 return cells
@@ -281,6 +284,7 @@ class Ingest:
             match result.outcome:
                 case Outcome.OK:
                     owned.fences[shard] = Fence(chunk.next, flush.watermark_ms)
+                    self._attention.counted(signals, flush.watermark_ms, carried=shard == 0)
                     return cells
                 case Outcome.ALREADY:
                     owned.fences[shard] = Fence(result.stored, flush.watermark_ms)
@@ -294,7 +298,9 @@ class Ingest:
 
     async def _build(
         self, shard: int, partition: Partition, fence: Fence, chunk: Chunk, decoded: _Decoded
-    ) -> Flush:
+    ) -> tuple[Flush, Signals]:
+        """The flush, and what early hints are drawn from once it is applied."""
+        signals: list[tuple[str, Mapping[str, NDArray[np.float64]]]] = []
         writes: list[StubWrite] = []
         increments: list[Increment] = []
         rankings: list[Rows] = []
@@ -328,12 +334,15 @@ class Ingest:
             increments += counted.increments
             rankings += counted.rankings
             evidence |= {f"{plan.name}/{name}": samples for name, samples in counted.evidence.items()}
+            signals.append((plan.name, counted.signals))
+            if shard == 0 and (hints := self._attention.waiting(plan.name)):
+                evidence[f"{plan.name}/{HINTS}"] = hints
         letters = [
             dead_letter(rejected, partition.topic, partition.number)
             for rejected in decoded.rejected
             if rejected.offset >= fence.offset and rejected.offset % self._store.shards == shard
         ]
-        return Flush(
+        flush = Flush(
             shard=shard,
             partition=partition,
             expected=fence.offset,
@@ -346,6 +355,7 @@ class Ingest:
             dead_letters=letters,
             evidence=evidence,
         )
+        return flush, signals
 
     async def _read(
         self, shard: int, model: str, batch: PredictionBatch | LabelBatch, rows: Ints
