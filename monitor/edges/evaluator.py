@@ -20,8 +20,11 @@ from monitor.core.alerts import Moment, Step
 from monitor.core.counters import (
     ALL_SLICE,
     CALIBRATION,
+    FEATURES,
     SCALARS,
+    SCALE,
     SCORES,
+    TAILS,
     VIOLATIONS,
     CellKey,
     Counts,
@@ -29,6 +32,7 @@ from monitor.core.counters import (
     Tier,
 )
 from monitor.core.detectors.finding import SliceName, clock
+from monitor.core.drift.layout import FAMILY
 from monitor.core.errors import StoreError, StoreUnavailable
 from monitor.core.evaluation import (
     Bucket,
@@ -46,6 +50,7 @@ from monitor.core.evaluation import (
     streams_of,
 )
 from monitor.core.event_time import PartitionView
+from monitor.core.feature_cells import TAIL_CELLS
 from monitor.core.hints import HINTS, Hint
 from monitor.core.records import Alert
 from monitor.core.schema.evolution import propose
@@ -65,6 +70,7 @@ REQUESTS_SHOWN: Final = 10
 
 _LEASE_TTL_MS = 5_000
 _HINT_NEAR_MS = 60_000
+_NO_SCHEMA = -1
 _VIEWS_EVERY_S = 5.0
 _VIEWS_TTL_S = 120
 _OUTAGE_PAUSE_S = 1.0
@@ -169,7 +175,12 @@ class Evaluator:
             streams=streams,
             features={feature_id: name for name, feature_id in names.items()},
             partitions=partitions,
-            traffic=self._read(config, looked.traffic, streams.slice_ids, config.tier, violations=True),
+            traffic=self._with_histograms(
+                config,
+                state,
+                streams,
+                self._read(config, looked.traffic, streams.slice_ids, config.tier, violations=True),
+            ),
             open=self._read(config, looked.open, (ALL_SLICE,), config.tier, violations=True),
             labels=self._read_labels(config, state, looked, streams),
             days=self._read_days(config, looked, streams),
@@ -270,6 +281,40 @@ class Evaluator:
         if violations:
             buckets = [replace(bucket, violations=_filled(next(found))) for bucket in buckets]
         return buckets
+
+    def _with_histograms(
+        self, config: ModelEvaluation, state: EvaluatorState, streams: Streams, buckets: Sequence[Bucket]
+    ) -> list[Bucket]:
+        """The same buckets with histograms of features; with the tails of slices while something drifts."""
+        layout = config.distributions.layout if config.distributions is not None else None
+        if layout is None or not buckets:
+            return list(buckets)
+        schema_id = self._store.registry(config.model, FAMILY).get(layout.fingerprint, _NO_SCHEMA)
+        slices = streams.slice_ids if state.distributions.wants_tails else ()
+        keys = [
+            CellKey(kind, config.tier, bucket.start_s, config.model, schema_id)
+            for bucket in buckets
+            for kind in (FEATURES, SCALE)
+        ]
+        keys += [
+            CellKey(TAILS, config.tier, bucket.start_s, config.model, i) for bucket in buckets for i in slices
+        ]
+        found = iter(self._store.read(keys))
+        buckets = [
+            replace(bucket, features=_filled(next(found)), scale=_filled(next(found))) for bucket in buckets
+        ]
+        if not slices:
+            return buckets
+        width = TAIL_CELLS * len(layout.numeric)
+        filled = []
+        for bucket in buckets:
+            tails = np.zeros((len(slices), width), np.int64)
+            for row in range(len(slices)):
+                counts = next(found)
+                if counts is not None:
+                    tails[row, : len(counts)] = counts[:width]
+            filled.append(replace(bucket, tails=tails))
+        return filled
 
     def _read_labels(
         self, config: ModelEvaluation, state: EvaluatorState, looked: Plan, streams: Streams

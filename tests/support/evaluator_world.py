@@ -65,7 +65,7 @@ class CounterStore:
         return [b"" for _ in keys]
 
     def registry(self, model: str, family: str) -> dict[str, int]:
-        return dict(self.names[family])
+        return dict(self.names.get(family, {}))
 
     def buckets(self, model: str, tier: str) -> tuple[int, int] | None:
         found = [key[2] for key in self.arrays if key[:2] == ("scalars", tier)]

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from monitor.core.alerts import AlertPolicy
-from monitor.core.counters import DEFAULT_TIERS, Counts, Tier
+from monitor.core.counters import ALL_SLICE, DEFAULT_TIERS, Counts, Scalar, Tier
 from monitor.core.detectors.degradation import Degradation
 from monitor.core.detectors.gibberish import Gibberish
 from monitor.core.detectors.ignored_slice import IgnoredSlice
@@ -19,9 +19,12 @@ from monitor.core.detectors.missing_traffic import MissingTraffic
 from monitor.core.detectors.slice_gap import SliceGap
 from monitor.core.detectors.stalled_partition import StalledPartition
 from monitor.core.detectors.violation_rate import ViolationRate
+from monitor.core.drift.layout import FeatureLayout
+from monitor.core.evaluation.distributions import Distributions, LabelDrift
 from monitor.core.evaluation.reference import ReferenceCounts
 from monitor.core.evaluation.silence import Silence
 from monitor.core.evaluation.streams import DAY_S
+from monitor.core.evidence.levels import log_threshold, share_out
 from monitor.core.schema import FeatureSchema
 from monitor.core.schema.text_judge import boundaries
 
@@ -139,6 +142,34 @@ class ModelEvaluation:
     def ignored_slice(self) -> IgnoredSlice:
         """Detector."""
         return IgnoredSlice()
+
+    @cached_property
+    def distributions(self) -> Distributions | None:
+        """Detectors of drift and changes of unit; None without a schema."""
+        if self.schema is None:
+            return None
+        whole = self.reference.scalars.get(ALL_SLICE)
+        cells = (Scalar.REQUESTS, Scalar.DECIDED, Scalar.POSITIVE)
+        decisions = (0, 0, 0) if whole is None else tuple(int(whole[cell]) for cell in cells)
+        return Distributions(
+            self.schema,
+            FeatureLayout.of(self.schema),
+            self.reference.features,
+            self.reference.scale,
+            (decisions[0], decisions[1], decisions[2]),
+            self.tier.bucket_s,
+            self.false_alarms_per_s,
+        )
+
+    @cached_property
+    def label_drift(self) -> LabelDrift:
+        """Detector of another share of positive labels."""
+        whole = self.reference.scalars.get(ALL_SLICE)
+        known = (0, 0) if whole is None else (int(whole[Scalar.LABELLED]), int(whole[Scalar.LABEL_POSITIVE]))
+        blocks = 1 if self.distributions is None else 2 * len(self.distributions.cells.blocks) + 1
+        weight = share_out("drift", [1.0] * blocks)[:1]
+        bar = float(log_threshold(self.false_alarms_per_s, self.label_tier.bucket_s, weight)[0])
+        return LabelDrift(known, self.label_tier.bucket_s, bar)
 
     @cached_property
     def stalled_partition(self) -> StalledPartition:

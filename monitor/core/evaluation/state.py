@@ -8,11 +8,13 @@ from typing import Final
 
 from monitor.core.alerts import AlertBook
 from monitor.core.detectors.degradation import DegradationState
+from monitor.core.detectors.drift import DriftState
 from monitor.core.detectors.ignored_slice import ShareState
 from monitor.core.detectors.missing_traffic import TrafficState
 from monitor.core.detectors.slice_gap import GapState
 from monitor.core.detectors.stalled_partition import StallState
 from monitor.core.detectors.violation_rate import ViolationState
+from monitor.core.evaluation.distributions import DistributionsState
 from monitor.core.evaluation.stored import dump, load
 from monitor.core.event_time import EventClock
 
@@ -33,8 +35,8 @@ class EvaluatorState:
         days_next_s: start of the next day of labels to take; None before the first.
         labels_looked_ms: when labels were last looked at, wall clock.
         skipped: buckets that had expired before they could be taken.
-        violations, texts, traffic, decisions, shares, labels, coverage, declines, daily, stalls:
-            state of each detector.
+        violations, texts, traffic, decisions, shares, labels, coverage, declines, daily,
+            distributions, label_drift, stalls: state of each detector.
         book: alerts.
     """
 
@@ -55,6 +57,8 @@ class EvaluatorState:
     coverage: GapState = field(default_factory=GapState.fresh)
     declines: DegradationState = field(default_factory=DegradationState.fresh)
     daily: DegradationState = field(default_factory=DegradationState.fresh)
+    distributions: DistributionsState = field(default_factory=DistributionsState)
+    label_drift: DriftState = field(default_factory=DriftState.fresh)
     stalls: StallState = field(default_factory=StallState)
     book: AlertBook = field(default_factory=AlertBook)
 

@@ -27,6 +27,8 @@ from monitor.core.detectors import (
 from monitor.core.detectors.finding import Finding
 from monitor.core.detectors.gap_tables import N1, N2, tables
 from monitor.core.detectors.violation_rate import ViolationState, Watch
+from monitor.core.evaluation import distributions as distribution
+from monitor.core.evaluation.distributions import Seen
 from monitor.core.evaluation.model import ModelEvaluation
 from monitor.core.evaluation.plan import Plan, aged
 from monitor.core.evaluation.state import EvaluatorState
@@ -47,6 +49,9 @@ class Bucket:
         start_s: epoch seconds.
         scalars: int64[slices, len(Scalar)], rows as `Streams.slice_ids`; of an open bucket only the first.
         violations: int64[features × CODES], empty where there were none.
+        features: histograms of features, int64[layout.size], empty where there are none.
+        scale: magnitudes of numeric features, likewise.
+        tails: per slice, values beyond the reference's quantiles; None where they were not read.
         scores: of labels, int64[slices, SCORES.size]; None where the tier does not keep them.
         calibration: of labels, int64[slices, CALIBRATION.size], likewise.
     """
@@ -54,6 +59,9 @@ class Bucket:
     start_s: int
     scalars: Counts
     violations: Counts = field(default_factory=lambda: np.zeros(0, np.int64))
+    features: Counts = field(default_factory=lambda: np.zeros(0, np.int64))
+    scale: Counts = field(default_factory=lambda: np.zeros(0, np.int64))
+    tails: Counts | None = None
     scores: Counts | None = None
     calibration: Counts | None = None
 
@@ -150,6 +158,7 @@ class _Run:
                 shares=fresh.shares,
                 declines=fresh.declines,
                 daily=fresh.daily,
+                label_drift=fresh.label_drift,
             )
         table = config.reference_table
         gap = config.slice_gap
@@ -209,8 +218,21 @@ class _Run:
         decisions, found = slice_gap.judge(
             config.slice_gap, decisions, streams.names, streams.decisions_threshold, ends_ms
         )
+        findings += found
+        distributions = state.distributions
+        if config.distributions is not None and not config.silent(start_ms, at_ms):
+            told = config.distributions
+            histograms = Seen(
+                bucket.start_s, bucket.features, bucket.scale, bucket.scalars[0], bucket.tails,
+                bucket.scalars[:, Scalar.REQUESTS],
+            )  # fmt: skip
+            distributions, found = distribution.step(
+                told, distribution.align(told, distributions), histograms, streams.slice_ids, streams.names
+            )
+            findings += found
         self._state = replace(
             state,
+            distributions=distributions,
             next_s=bucket.start_s + config.tier.bucket_s,
             violations=violations,
             texts=texts,
@@ -218,7 +240,7 @@ class _Run:
             decisions=decisions,
             shares=shares,
         )
-        self._apply([*findings, *found], config.tier)
+        self._apply(findings, config.tier)
 
     def open_buckets(self) -> None:
         """Look at violations and doubtful texts in the buckets that are still open."""
@@ -284,10 +306,20 @@ class _Run:
             at_ms,
             gap_near=slice_gap.near(labels, streams.labels_threshold),
         )
+        findings += found
+        label_drift = state.label_drift
+        if ALL_SLICE in mature and not config.silent(start_ms, at_ms):
+            label_drift, found = config.label_drift.step(label_drift, bucket.scalars[0], bucket.start_s)
+            findings += found
         self._state = replace(
-            state, labels=labels, coverage=coverage, declines=declines, labels_next_s=next_s
+            state,
+            labels=labels,
+            coverage=coverage,
+            declines=declines,
+            label_drift=label_drift,
+            labels_next_s=next_s,
         )
-        self._apply([*findings, *found], tier)
+        self._apply(findings, tier)
         self._standing_gaps()
 
     def day(self, bucket: Bucket) -> None:
