@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from monitor.core.records import Alert, AlertState, Severity
+from monitor.core.records import Alert, AlertKind, AlertState, Severity
 from monitor.demo.faults import Fault, Timeline
 
 GRACE_S: Final = 2.0
@@ -139,11 +139,16 @@ def judge(timeline: Timeline, sightings: Iterable[Sighting]) -> Verdict:
     linked = _consequences(roots, others)
     rest = [life for life in others if life not in linked]
     return Verdict(
-        tuple(Credit(fault, next(iter(owned[fault.name]), None)) for fault in timeline.faults),
+        tuple(Credit(fault, _telling(owned[fault.name])) for fault in timeline.faults),
         linked,
         tuple(life for life in rest if life.alert.severity == Severity.PAGE),
         tuple(life for life in rest if life.alert.severity == Severity.NOTICE),
     )
+
+
+def _telling(owned: Sequence[Sighting]) -> Sighting | None:
+    """The first of a fault's alerts, or the one that names the factor where there is one."""
+    return min(owned, key=lambda life: life.alert.kind != AlertKind.SCALE_SHIFT, default=None)
 
 
 def _consequences(roots: Mapping[str, float], others: Sequence[Sighting]) -> tuple[Sighting, ...]:
@@ -209,6 +214,8 @@ def _brief(life: Sighting) -> Mapping[str, Any]:
         "subject": alert.subject,
         "severity": str(alert.severity),
         "summary": alert.summary,
+        "effect": alert.effect,
+        "effect_unit": alert.effect_unit,
         "opened_s": round(life.opened_s, 2),
         "seen_s": round(life.seen_s, 2),
         "resolved": alert.state == AlertState.RESOLVED,

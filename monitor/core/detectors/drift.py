@@ -46,7 +46,7 @@ class Drift:
         effect_min: least PSI, less noise, of windows shorter than a day.
         effect_min_days: the same of whole days.
         cell_min: growth of the share of missing, uncountable or unseen values that is an effect as well.
-        rows_min: live rows before anything is said.
+        rows_min: live rows, divided by their design effect, before anything is said.
         past_rows: rows before a start, and as many buckets as `past_buckets`, to compare with the past.
         calm_rows: rows of the present that recovery is read from.
         calm_buckets: buckets in a row that must look recovered.
@@ -161,12 +161,17 @@ class Cells:
         return np.array(firsts, np.int64), np.array(blocks, np.int64)
 
     def strange(self) -> Flags:
-        """Cells of missing, uncountable and unlisted values, bool[C]."""
+        """Cells of missing and uncountable values, and of unlisted ones where all were listed, bool[C].
+
+        Where the reference lists the most frequent values only, live traffic has more of the others than the
+        sample that the list was made from, and means nothing by it.
+        """
         flags = np.zeros(self.reference.size, np.bool_)
         for block in self.blocks:
             flags[[block.start + MISSING, block.start + INVALID]] = True
-            if block.kind is BlockKind.CATEGORY:
-                flags[block.start + block.size - 1] = True
+            last = block.start + block.size - 1
+            if block.kind is BlockKind.CATEGORY and not self.reference[last]:
+                flags[last] = True
         return flags
 
 
@@ -261,6 +266,7 @@ def _open(config: Drift, state: DriftState, cells: Cells, log_threshold: Floats,
     windows, starts = state.windows, cells.starts
     live = windows.since
     live_rows = np.add.reduceat(live, starts, axis=1)
+    wide = np.repeat(phi, cells.sizes)
     merged, merged_starts = cells.merged()
     strange = cells.strange()
     best = np.full(len(cells.blocks), -np.inf)
@@ -268,11 +274,13 @@ def _open(config: Drift, state: DriftState, cells: Cells, log_threshold: Floats,
     against = np.zeros(len(cells.blocks), np.int64)
     past_old = (windows.numbers >= config.past_buckets)[:, None]
     for which, base in ((REFERENCE, cells.reference[None, :]), (PAST, windows.snapshots)):
-        evidence = two_sample.averaged(base, live, starts, merged, merged_starts) / phi - HALF
+        # Counts are divided, not their evidence: it is an average over alternatives, and a root of an
+        # average is no e-value.
+        evidence = two_sample.averaged(base / wide, live / wide, starts, merged, merged_starts) - HALF
         effect, _ = psi.debiased(base, live, starts, phi)
         grown = _growth(base, live, starts, strange)
         worth = (np.nan_to_num(effect) >= config.floor) | (grown >= config.cell_min)
-        enough = live_rows >= config.rows_min
+        enough = live_rows / phi >= config.rows_min
         if which == PAST:
             enough &= past_old & (np.add.reduceat(base, starts, axis=1) >= config.past_rows)
         seen = np.where(worth & enough, evidence, -np.inf)
@@ -282,7 +290,7 @@ def _open(config: Drift, state: DriftState, cells: Cells, log_threshold: Floats,
         best, place = np.where(better, value, best), np.where(better, top, place)
         against = np.where(better, which, against)
     new = ~state.open & (best >= log_threshold)
-    wide = np.repeat(new, cells.sizes)
+    fresh = np.repeat(new, cells.sizes)
     at = np.repeat(place, cells.sizes)
     snapshot = windows.snapshots[at, np.arange(at.size)]
     of_past = np.repeat(against == PAST, cells.sizes)
@@ -291,8 +299,8 @@ def _open(config: Drift, state: DriftState, cells: Cells, log_threshold: Floats,
         open=state.open | new,
         since_ms=np.where(new, windows.starts_ms[place], state.since_ms),
         against=np.where(new, against, state.against),
-        baseline=np.where(wide, np.where(of_past, snapshot, cells.reference), state.baseline),
-        before=np.where(wide, snapshot, state.before),
+        baseline=np.where(fresh, np.where(of_past, snapshot, cells.reference), state.baseline),
+        before=np.where(fresh, snapshot, state.before),
         evidence=np.where(new, best, state.evidence),
         calm=np.where(new, 0, state.calm),
     )

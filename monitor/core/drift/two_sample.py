@@ -69,7 +69,7 @@ def log_e_values(reference: Counts | Floats, live: Counts | Floats, starts: Coun
 
 
 def averaged(
-    reference: Counts, live: Counts, starts: Counts, merged: Counts, merged_starts: Counts
+    reference: Counts | Floats, live: Counts | Floats, starts: Counts, merged: Counts, merged_starts: Counts
 ) -> Floats:
     """Log of the average of the evidence on all cells and on merged ones.
 

@@ -29,6 +29,9 @@ from monitor.core.schema.model import FeatureSchema
 DECISION: Final = "@decision"
 LABEL: Final = "@label"
 _ANSWERS: Final = FIRST + 2  # missing, (none), no, yes
+_BEYOND_MIN: Final = 30
+"""Values beyond a quantile before a slice is named as their source."""
+
 _SCALE_ROWS: Final = 1_000
 """Live values of all features that a window of magnitudes holds before it begins anew."""
 
@@ -325,6 +328,8 @@ def source_of(state: DistributionsState, place: int, names: Mapping[int, SliceNa
     whole, requests = sides[0], int(state.rows[0])
     side = int(whole.argmax())
     total = int(whole[side])
+    if total < max(_BEYOND_MIN, 0.03 * requests):  # 1 % lie there anyway
+        return ""
     best, most = "", 3.0
     for row in range(1, len(sides)):
         rows, beyond = int(state.rows[row]), int(sides[row, side])
