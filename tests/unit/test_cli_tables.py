@@ -70,7 +70,17 @@ def test_the_table_of_violations() -> None:
     text = page(tables.print_violations, "income", rows)
     assert "out_of_range" in text
     assert "5.000%" in text
+    assert "count as valid" not in text
     assert "No violation" in page(tables.print_violations, "income", [])
+
+
+def test_the_table_of_violations_says_which_are_doubts() -> None:
+    rows = [
+        {"feature": "age", "code": "out_of_range", "count": 1_200, "rate": 0.05},
+        {"feature": "job", "code": "near_miss", "count": 12, "rate": 0.0005},
+    ]
+    text = page(tables.print_violations, "income", rows)
+    assert "near_miss: doubts about texts; the records count as valid" in text
 
 
 def alert(**changes: Any) -> Alert:
