@@ -16,6 +16,7 @@ from scipy.special import expit
 
 from monitor.core.counters import SCORE_BINS, SCORE_PARTS, Counts
 from monitor.core.estimation.calibration import Floats
+from monitor.core.evidence.edetector import Flags
 
 CELLS: Final = 64
 """Cells of half a logit: rows move within one by inputs alone, but not by much."""
@@ -25,6 +26,10 @@ SIZES: Final = (0.2, 0.5, 1.0)
 
 REGIONS: Final = 4
 """Stretches of the scores that may fail alone: expected chance below .12, .5, .88 and above."""
+
+CELL_SE_MAX: Final = 0.6
+"""Standard error of a cell's log odds in the reference past which the cell is left out (three positives will
+do): errors of cells that a reference hardly knows all lean to one side, and do not average out."""
 
 _REGION_EDGES = (-2.0, 0.0, 2.0)
 _SLOPE_LOGIT_MAX = 4.0
@@ -70,6 +75,12 @@ class Known:
         """From the labelled rows of a reference."""
         positive, negative = reference.positive + 0.5, reference.negative + 0.5
         return cls(np.log(positive) - np.log(negative), 1 / positive + 1 / negative)
+
+    @property
+    def sure(self) -> Flags:
+        """Cells that the reference knows well enough to be tested, bool[S, 64]."""
+        flags: Flags = self.variance <= CELL_SE_MAX**2
+        return flags
 
     @property
     def region(self) -> Counts:
@@ -129,15 +140,16 @@ def log_e_values(labels: CellLabels, known: Known, min_effect: float, reference_
 
 def residual(labels: CellLabels, known: Known) -> tuple[Floats, Floats]:
     """Positives beyond those expected and their variance, float64[S] each, if rows are independent."""
-    p = expit(known.log_odds)
+    p = expit(known.log_odds) * known.sure
     rows = labels.rows
-    return (labels.positive - rows * p).sum(axis=1), (rows * p * (1 - p)).sum(axis=1)
+    return (labels.positive * known.sure - rows * p).sum(axis=1), (rows * p * (1 - p)).sum(axis=1)
 
 
 def regions(labels: CellLabels, known: Known) -> Floats:
     """Rows, positives and expected positives in each stretch of the scores, float64[S, 3, 4]."""
     region = known.region
     figures = np.stack([labels.rows, labels.positive, labels.rows * expit(known.log_odds)], axis=1)
+    figures = figures * known.sure[:, None, :]
     stretch = np.arange(REGIONS)[None, :, None] == region[:, None, :]
     value: Floats = np.einsum("sfc,src->sfr", figures, stretch.astype(np.float64))
     return value
@@ -148,5 +160,5 @@ def _shapes(known: Known) -> Floats:
     flat = np.ones_like(known.log_odds)
     slope = np.clip(known.log_odds, -_SLOPE_LOGIT_MAX, _SLOPE_LOGIT_MAX) / 2
     parts = [(known.region == region).astype(np.float64) for region in range(REGIONS)]
-    one_way = np.stack([flat, slope, *parts], axis=1)
+    one_way = np.stack([flat, slope, *parts], axis=1) * known.sure[:, None, :]
     return np.stack([one_way, -one_way], axis=2).reshape(len(flat), SHAPES, CELLS)

@@ -81,7 +81,18 @@ def observe(seen: Dispersion, n1: Ints, s1: Ints, n2: Ints, s2: Ints, active: Fl
     own = n1 * (s1 * (n1 - s1) / np.maximum(n1 * (n1 - 1), 1))
     rest = n2 * (s2 * (n2 - s2) / np.maximum(n2 * (n2 - 1), 1))
     variance = (n2 * n2 * own + n1 * n1 * rest) / (n * n)
-    known = active & (n1 > 1) & (n2 > 1)
+    return follow(seen, residual, variance, active & (n1 > 1) & (n2 > 1))
+
+
+def follow(seen: Dispersion, residual: Floats, variance: Floats, known: Flags) -> Dispersion:
+    """Take one bucket of residuals.
+
+    Args:
+        seen: before the bucket.
+        residual: what was counted beyond what was expected, float64[S].
+        variance: of the residual, if rows were independent, float64[S].
+        known: streams for which the bucket has both, bool[S].
+    """
     pair = known & ~np.isnan(seen.residual)
     q = np.where(pair, (residual - seen.residual) ** 2, 0.0)
     w = np.where(pair, variance + seen.variance, 0.0)
