@@ -1,1 +1,1 @@
-"""What the detectors find, how soon, and how often they are wrong."""
+"""Detection, measured: what is found, how soon, and what is said while nothing is wrong."""

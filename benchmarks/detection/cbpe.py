@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.core.counters import SCORE_BINS, Counts, score_bin
-from monitor.core.estimation import ESTIMATES, Expected
+from monitor.core.estimation import ESTIMATES
 from monitor.core.estimation.calibration import fit
-from monitor.core.estimation.cbpe import said_yes
+from monitor.core.estimation.cbpe import Expected, said_yes
 
 WINDOW: Final = 5_000
 

@@ -7,7 +7,8 @@ open (`tolerance`).
 
 Only the harmful side is tested: a slice that does better than the rest is no failure. Positive rate is
 tested for protected slices, and whichever side it leans to. A slice that the reference hardly knows is
-learned from live traffic first and says nothing until then.
+learned from live traffic first and says nothing until then. Quiet traffic goes on adding to a reference until
+its own error is small beside the effect that matters, and no further: a slow change is not to be learned.
 
 Label coverage is the same test on "the label never came" (kind `ignored_slice`).
 """
@@ -43,6 +44,9 @@ from monitor.core.evidence.design_effect import Dispersion, design_effect, obser
 from monitor.core.evidence.edetector import Flags, Floats, Tracker, advance
 from monitor.core.records import AlertKind, Severity
 
+_QUIET: Final = 1.0
+"""CUSUM below which a bucket may be learned from."""
+
 _WORDS: Final = {
     GapMetric.ERROR_RATE: "error rate",
     GapMetric.FALSE_NEGATIVE_RATE: "false negative rate",
@@ -69,6 +73,7 @@ class SliceGap:
         reference_z: standard errors by which the reference's log odds ratio may be wrong.
         reference_se_max: a reference less certain than this (standard error of its log odds ratio) is
             learned on.
+        reference_se_goal: live traffic that shows no change is added to a reference that is less certain.
         rows_min: rows of the slice before anything is said.
         failures_min: failures of the slice before anything is said.
     """
@@ -77,6 +82,7 @@ class SliceGap:
     learn_rows: int = 5_000
     reference_z: float = 2.8
     reference_se_max: float = 0.35
+    reference_se_goal: float = 0.01
     rows_min: int = 30
     failures_min: int = 10
 
@@ -188,12 +194,20 @@ def step(
         calm = np.where(settled, 1.0, calm)
         counted = np.where(settled[:, None], 0.0, counted)
     tracker = advance(state.tracker, log_e, counted, start_ms, active, calm)
-    reference = state.reference + np.where((learning & informative)[:, None], counted[:, :REFERENCE], 0.0)
+    refining = (
+        ~learning
+        & informative
+        & ~state.tracker.open
+        & (state.tracker.cusum <= _QUIET)
+        & (standard_error(state.reference) > config.reference_se_goal)
+    )
+    taken = (learning & informative) | refining
+    reference = state.reference + np.where(taken[:, None], counted[:, :REFERENCE], 0.0)
     rows = reference[:, N1] + reference[:, N2]
     ready = (
         learning & take & (rows >= config.learn_rows) & (standard_error(reference) <= config.reference_se_max)
     )
-    tolerated = np.where(ready, tolerance(config, reference), state.tolerated)
+    tolerated = np.where(ready | refining, tolerance(config, reference), state.tolerated)
     return replace(state, tracker=tracker, reference=reference, tolerated=tolerated)
 
 
