@@ -12,6 +12,7 @@ from scipy import stats
 
 from monitor.core.counters import Counts
 from monitor.core.drift import scale
+from monitor.core.drift.layout import MAGNITUDES, SCALE_CELLS
 from monitor.core.drift.scale import Distribution, explain
 from monitor.core.drift.units import CHANGES
 from monitor.core.schema.feature import QUANTILE_LEVELS
@@ -33,13 +34,13 @@ FACTORS = [c.slope for c in NAMED if c is next(o for o in CHANGES if o.words == 
 
 def cells(values: np.ndarray) -> Counts:
     """Count values by magnitude, one by one."""
-    counts = np.zeros(scale.CELLS, np.int64)
+    counts = np.zeros(SCALE_CELLS, np.int64)
     for value in values.tolist():
         if value == 0:
             counts[0] += 1
             continue
-        place = min(max(int(np.floor((np.log10(abs(value)) + 12) * 24)), 0), scale.BINS - 1)
-        counts[1 + place + (scale.BINS if value < 0 else 0)] += 1
+        place = min(max(int(np.floor((np.log10(abs(value)) + 12) * 24)), 0), MAGNITUDES - 1)
+        counts[1 + place + (MAGNITUDES if value < 0 else 0)] += 1
     return counts
 
 

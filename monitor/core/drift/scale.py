@@ -30,15 +30,9 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from monitor.core.counters import Counts
+from monitor.core.drift.layout import MAGNITUDE_MIN, MAGNITUDES, MAGNITUDES_PER_DECADE, SCALE_CELLS
 from monitor.core.drift.reading import Floats
 from monitor.core.drift.units import CHANGES, Change
-
-DECADE_BINS: Final = 24
-DECADE_LOW: Final = -12
-DECADE_HIGH: Final = 16
-BINS: Final = DECADE_BINS * (DECADE_HIGH - DECADE_LOW)
-CELLS: Final = 2 * BINS + 1
-"""Zero, then positive values by their logarithm, then negative ones."""
 
 ROWS_MIN: Final = 50
 """Live values before a factor is named."""
@@ -86,7 +80,7 @@ class Distribution:
 
     @classmethod
     def of_cells(cls, cells: Counts) -> Distribution | None:
-        """From counts of values by magnitude, int64[CELLS]; None with fewer than `ROWS_MIN`."""
+        """From counts of values by magnitude, int64[SCALE_CELLS]; None with fewer than `ROWS_MIN`."""
         rows = int(cells.sum())
         if rows < ROWS_MIN:
             return None
@@ -156,7 +150,7 @@ def explain(reference: Distribution, live: Counts) -> ScaleShift | None:
 
     Args:
         reference: of the feature.
-        live: values by magnitude, int64[CELLS].
+        live: values by magnitude, int64[SCALE_CELLS].
     """
     rows = int(live.sum())
     if rows < ROWS_MIN or reference.rows < ROWS_MIN:
@@ -207,7 +201,7 @@ def _fit(before: Floats, images: Floats, counts: Counts) -> tuple[Floats, Floats
     """For each change: its share of values, the log likelihood it gains, and that with share 1."""
     rows = float(counts.sum())
     # Values that neither explains, such as a mistyped one, must not decide between the two.
-    strange = _OUTLIERS / CELLS
+    strange = _OUTLIERS / SCALE_CELLS
     p0, p1 = (1 - _OUTLIERS) * before + strange, (1 - _OUTLIERS) * images + strange
     share = np.full(images.shape[0], 0.5)
     for _ in range(_EM_STEPS):
@@ -231,14 +225,14 @@ def _images(reference: Distribution) -> Floats:
 
 
 def _edges() -> Floats:
-    """Edges of the cells in order of value, float64[CELLS + 1]."""
-    positive = 10.0 ** (DECADE_LOW + np.arange(BINS + 1) / DECADE_BINS)
+    """Edges of the cells in order of value, float64[SCALE_CELLS + 1]."""
+    positive = 10.0 ** (MAGNITUDE_MIN + np.arange(MAGNITUDES + 1) / MAGNITUDES_PER_DECADE)
     return np.concatenate([-positive[::-1], positive])
 
 
 def _ordered(cells: Counts) -> Counts:
     """From the order of the store to that of value: negative from the largest on, zero, positive."""
-    return np.concatenate([cells[:BINS:-1], cells[:1], cells[1 : BINS + 1]])
+    return np.concatenate([cells[:MAGNITUDES:-1], cells[:1], cells[1 : MAGNITUDES + 1]])
 
 
 _EDGES: Final = _edges()
