@@ -42,7 +42,7 @@ def slices(
     config: Config = CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Show how a model serves each slice: traffic, label coverage and every metric.
+    """Show how a model serves each slice: traffic, label coverage, every metric, and estimates before labels.
 
     Predictions count at their own event time; labels count with the prediction they judge.
 
@@ -54,8 +54,18 @@ def slices(
     from monitor.cli.tables import in_reading_order, print_slices
 
     wanted = pairs(where or [], "--where")
+    labels = settings.models[model].labels
     with open_metrics(settings) as reader:
-        reports = reader.slices(model, window(since, from_, to), from_, to, metric or None, wanted or None)
+        reports = reader.slices(
+            model,
+            window(since, from_, to),
+            from_,
+            to,
+            metric or None,
+            wanted or None,
+            ready_at=labels.ready_at,
+            wait=labels.wait_s,
+        )
     found = in_reading_order(report.to_dict() for report in reports)
     if as_json:
         print_json(found)

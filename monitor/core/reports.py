@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from monitor.core.metrics.estimate import Estimate
@@ -23,6 +23,7 @@ class SliceReport:
         window: the window answered.
         wider: window of the metrics named in `wide`, where score curves are kept less finely than the rest.
         wide: names of the metrics that answer `wider` instead of `window`.
+        estimates: name → what is expected of rows whose labels have not come.
     """
 
     slice: Mapping[str, str]
@@ -32,9 +33,10 @@ class SliceReport:
     window: Window
     wider: Window | None = None
     wide: frozenset[str] = frozenset()
+    estimates: Mapping[str, Estimate] = field(default_factory=dict)
 
     def __getitem__(self, metric: str) -> Estimate:
-        return self.metrics[metric]
+        return self.estimates[metric] if metric in self.estimates else self.metrics[metric]
 
     def to_dict(self) -> dict[str, Any]:
         """The object of `monitor slices --json`."""
@@ -43,7 +45,7 @@ class SliceReport:
             "requests": self.requests,
             "labelled": self.labelled,
         }
-        for name, estimate in self.metrics.items():
+        for name, estimate in (*self.metrics.items(), *self.estimates.items()):
             answer[name] = estimate.to_dict()
             if self.wider is not None and name in self.wide:
                 answer[name]["window"] = self.wider.to_dict()

@@ -36,13 +36,16 @@ from monitor.core.counters import (
     Tier,
 )
 from monitor.core.errors import QueryError
+from monitor.core.estimation import ESTIMATES, estimate_slices
+from monitor.core.estimation.slices import all_undefined
 from monitor.core.metrics import METRICS, Estimate, Metric
 from monitor.core.reports import JoinReport, Point, SliceReport, ViolationRow
 from monitor.core.schema.violations import RECORD, Code
 from monitor.core.slices.spec import slice_key
 from monitor.core.times import format_duration
 from monitor.core.windows import Window, decompose
-from monitor.edges.window_reader import Duration, Instant, Question, WindowReader, duration_s
+from monitor.edges.labelled_history import LabelledHistory, Maturity
+from monitor.edges.window_reader import CurveWindow, Duration, Instant, Question, WindowReader, duration_s
 from monitor.ports import CounterReader
 
 POINTS_MAX: Final = 10_000
@@ -67,6 +70,7 @@ class MetricsReader:
     def __init__(self, reader: CounterReader, tiers: Sequence[Tier] = DEFAULT_TIERS) -> None:
         self._reader = reader
         self._windows = WindowReader(reader, tiers)
+        self._history = LabelledHistory(reader, self._windows)
 
     def slices(
         self,
@@ -77,6 +81,8 @@ class MetricsReader:
         metrics: Sequence[str] | None = None,
         where: Mapping[str, str] | None = None,
         level: float = 0.95,
+        ready_at: float = 0.95,
+        wait: Duration | None = None,
     ) -> list[SliceReport]:
         """Metrics of every slice with requests in the window: all traffic first, then as first seen.
 
@@ -85,30 +91,47 @@ class MetricsReader:
             since: the window as a length of time until now.
             from_: begin of the window.
             to: end of the window.
-            metrics: names, in the order wanted; all of `monitor.core.metrics.METRICS` by default.
+            metrics: names, in the order wanted; all of `monitor.core.metrics.METRICS` and all estimates
+                (`monitor.core.estimation.ESTIMATES`) by default.
             where: only slices whose definition has these entries, `{"sex": "Female"}`.
             level: confidence level of the intervals, in (0, 1).
+            ready_at: estimates learn from buckets before the window of whose labels this share has come,
+            wait: or that are older than this, so that no more labels are expected.
 
         Raises:
-            QueryError: nothing is counted for the model, no traffic in `since`, or no such metric.
+            QueryError: nothing is counted for the model, no traffic in `since`, no such metric, or `wait` is
+                not a duration.
         """
-        chosen = METRICS if metrics is None else [_metric(name) for name in metrics]
+        maturity = Maturity(ready_at, None if wait is None else duration_s(wait))
+        estimated = {estimate.name for estimate in ESTIMATES}
+        estimated &= estimated if metrics is None else set(metrics)
+        chosen = METRICS
+        if metrics is not None:
+            chosen = tuple(_metric(name) for name in metrics if name not in estimated)
         question = self._windows.question(model, since, from_, to)
         question, (window,) = self._windows.cut(question, [question.span])
         named = self._slices(model, where)
         scalars = self._windows.sums(SCALARS, model, list(named), window.parts)
         seen = {slice_id: found for slice_id, found in scalars.items() if found[Scalar.REQUESTS]}
-        rated = [slice_id for slice_id, found in seen.items() if found[Scalar.RATED]]
         wanted = {metric.kind for metric in chosen} - {SCALARS}
-        curves = self._windows.curve_window(question, window) if rated and wanted else None
+        drawable = {
+            slice_id: found
+            for slice_id, found in seen.items()
+            if (wanted and found[Scalar.RATED]) or (estimated and found[Scalar.SCORED])
+        }
+        curves = self._windows.curve_window(question, window) if drawable else None
         refusal = None if curves is None else curves.refusal
         wider = curves.window if curves is not None and curves.differs and refusal is None else None
         drawn: dict[int, SliceCounts] = {}
         if curves is not None and refusal is None:
-            drawn = self._drawn(question, {number: seen[number] for number in rated}, curves.window, wanted)
+            kinds = wanted | {SCORES} if estimated else wanted
+            drawn = self._drawn(question, drawable, curves.window, kinds)
+        counts_of = {slice_id: drawn.get(slice_id) or SliceCounts(found) for slice_id, found in seen.items()}
+        estimates = self._estimates(question, counts_of, curves, level, maturity) if estimated else {}
         reports = []
         for slice_id, found in seen.items():
-            counts = drawn.get(slice_id) or SliceCounts(found)
+            counts = counts_of[slice_id]
+            mine = estimates.get(slice_id, {})
             reports.append(
                 SliceReport(
                     slice=json.loads(named[slice_id]),
@@ -117,7 +140,9 @@ class MetricsReader:
                     metrics={metric.name: _estimate(metric, counts, level, refusal) for metric in chosen},
                     window=window,
                     wider=wider,
-                    wide=frozenset(metric.name for metric in chosen if metric.kind is not SCALARS),
+                    wide=frozenset(metric.name for metric in chosen if metric.kind is not SCALARS)
+                    | estimated,
+                    estimates={name: mine[name] for name in mine if name in estimated},
                 )
             )
         return reports
@@ -264,6 +289,24 @@ class MetricsReader:
             points.append(Point(*span, requests=int(found[Scalar.REQUESTS]), estimate=estimate))
         return points
 
+    def _estimates(
+        self,
+        question: Question,
+        counts: Mapping[int, SliceCounts],
+        curves: CurveWindow | None,
+        level: float,
+        maturity: Maturity,
+    ) -> dict[int, dict[str, Estimate]]:
+        """Estimates without labels of every slice, or the one reason why there are none."""
+        if curves is None:
+            return {number: all_undefined("no scored rows") for number in counts}
+        if curves.refusal is not None:
+            return {number: all_undefined(curves.refusal) for number in counts}
+        history = self._history.read(question, list(counts), maturity)
+        if isinstance(history, str):
+            return {number: all_undefined(history) for number in counts}
+        return estimate_slices(counts, history, level)
+
     def _drawn(
         self, question: Question, scalars: Mapping[int, Counts], window: Window, kinds: set[Kind]
     ) -> dict[int, SliceCounts]:
@@ -274,7 +317,7 @@ class MetricsReader:
             arrays[kind] = self._windows.sums(kind, question.model, ids, window.parts)
         curves = {number: Curve.of(cells) for number, cells in arrays[SCORES].items()}
         labelled = {number: int((curve.positive + curve.negative).sum()) for number, curve in curves.items()}
-        few = [number for number, rows in labelled.items() if rows <= RANKED_MAX]
+        few = [number for number, rows in labelled.items() if 0 < rows <= RANKED_MAX]
         rankings = {
             number: ranking
             for number, ranking in self._windows.rankings(question, few, window).items()
@@ -315,6 +358,8 @@ def _metric(name: str) -> Metric:
         if metric.name == name:
             return metric
     names = [metric.name for metric in METRICS]
+    if name in {estimate.name for estimate in ESTIMATES}:
+        raise QueryError(f"{name} is estimated for slices and has no series")
     near = get_close_matches(name, names, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
     raise QueryError(f"no metric {name!r}: {hint}")

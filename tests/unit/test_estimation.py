@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 
 from monitor.core.counters import SCORE_BINS, Counts, score_bin
-from monitor.core.estimation import ESTIMATES, Expected
+from monitor.core.estimation import ESTIMATES
 from monitor.core.estimation.calibration import CalibrationMap, adapt, fit, too_little
-from monitor.core.estimation.cbpe import rule_gap, said_yes
+from monitor.core.estimation.cbpe import Expected, rule_gap, said_yes
 from monitor.core.estimation.dle import CellLosses, estimated_mean_loss
 
 Floats = NDArray[np.float64]
