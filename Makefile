@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check fix bench schemas clean help
+.PHONY: demo test check fix bench bench-detection schemas clean help
 
 help:  ## What can be done here
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 $(VENV)/.demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -41,6 +41,9 @@ schemas: $(VENV)/.dev  ## Write schemas/ anew from the records
 
 bench: $(VENV)/.dev  ## Benchmarks, with a report in benchmarks/reports/
 	$(BIN)/python -m benchmarks.run $(ARGS)
+
+bench-detection: $(VENV)/.dev  ## What is found, how soon, and what is said while nothing is wrong
+	$(BIN)/python -m benchmarks.detection $(ARGS)
 
 clean:  ## Remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .services
