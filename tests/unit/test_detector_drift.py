@@ -7,7 +7,7 @@ from monitor.core.counters import Counts
 from monitor.core.detectors import drift
 from monitor.core.detectors.drift import PAST, REFERENCE, Cells, Drift, Drifted, DriftState
 from monitor.core.detectors.drift_words import drift_finding
-from monitor.core.drift.layout import FIRST, Block, BlockKind
+from monitor.core.drift.layout import FIRST, SCORE, SCORE_CELLS, Block, BlockKind
 from monitor.core.drift.scatter import Scatter
 from monitor.core.drift.windows import Windows
 
@@ -151,3 +151,38 @@ def test_scatter_sees_clusters_and_no_others() -> None:
         for place in range(200):
             seen = seen.take(counted(rng, 500, shift=1.0 if place > 100 else 0.0, cluster=cluster), starts)
         assert np.all(np.abs(seen.design_effect - cluster) < 0.25 * cluster)
+
+
+def test_merged_cells_hold_a_fifth_each() -> None:
+    words = Block("word", BlockKind.CATEGORY, 0, FIRST + 7, values=("a", "b", "c", "d", "e", "f"))
+    number = Block("x", BlockKind.NUMBER, words.size, SIZE, edges=EDGES)
+    score = Block(SCORE, BlockKind.SCORE, words.size + SIZE, FIRST + SCORE_CELLS)
+    present = Block("text", BlockKind.PRESENT, score.start + score.size, FIRST + 1)
+    reference = np.zeros(present.start + present.size, np.int64)
+    reference[FIRST : FIRST + 6] = 60, 12, 12, 8, 4, 4
+    reference[words.size + FIRST : words.size + SIZE] = 50
+    firsts, blocks = Cells((words, number, score, present), reference).merged()
+    parts = [part.tolist() for part in np.split(firsts, blocks[1:])]
+    assert parts[0] == [0, 1, 2, 3, 5, 8]  # a alone, b and c, d to f, what is not listed
+    assert parts[1] == [words.size + cell for cell in (0, 1, 2, 6, 10, 14, 18)]
+    cuts = 1 / (1 + np.exp(16 - (np.array(parts[2][3:]) - score.start - FIRST) / 2))
+    assert cuts == pytest.approx([0.2, 0.4, 0.6, 0.8], abs=0.12)
+    assert parts[3] == [present.start, present.start + 1, present.start + 2]
+
+
+def test_a_score_without_a_reference_is_told_against_its_past() -> None:
+    rng = np.random.default_rng(10)
+    cells = Cells(
+        (Block(SCORE, BlockKind.SCORE, 0, FIRST + SCORE_CELLS),), np.zeros(FIRST + SCORE_CELLS, np.int64)
+    )
+    state, config = drift.align(DriftState.fresh(), cells), Drift(1)
+    told = []
+    for place in range(40):
+        logits = rng.normal(0.7 if place >= 30 else 0.0, 1.0, 300)
+        counts = np.bincount(
+            FIRST + np.floor(2 * (logits + 16)).astype(np.int64), minlength=FIRST + SCORE_CELLS
+        )
+        state = drift.step(config, state, cells, counts, place * 1000)
+        state, found = drift.judge(config, state, cells, np.array([20.0]))
+        told += [place for one in found if one.against == PAST]
+    assert told[0] in (31, 32)

@@ -19,10 +19,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+from scipy.special import expit
 
-from monitor.core.counters import Counts
+from monitor.core.counters import SCORE_LOGIT_MAX, Counts
 from monitor.core.drift import psi, two_sample
-from monitor.core.drift.layout import FIRST, INVALID, MISSING, Block, BlockKind
+from monitor.core.drift.layout import FIRST, INVALID, MISSING, SCORE_CELLS, Block, BlockKind
 from monitor.core.drift.scatter import PAIRS_MIN, Scatter
 from monitor.core.drift.windows import Windows
 from monitor.core.evidence.edetector import Flags, Floats, Ints
@@ -35,6 +36,8 @@ HALF: Final = float(np.log(2.0))
 REFERENCE: Final = 0
 PAST: Final = 1
 _MERGED_CELLS: Final = 5
+_ROUNDING: Final = 1e-9
+_UNIFORM_SCORE: Final = np.diff(expit(SCORE_LOGIT_MAX * (2 * np.arange(SCORE_CELLS + 1) / SCORE_CELLS - 1)))
 
 
 @dataclass(frozen=True)
@@ -149,15 +152,24 @@ class Cells:
         return np.array([block.size for block in self.blocks], np.int64)
 
     def merged(self) -> tuple[Counts, Counts]:
-        """First cells of merged ones, int64[M], and the first merged one of each block, int64[F]."""
+        """First cells of merged ones, int64[M], and the first merged one of each block, int64[F].
+
+        Neighbouring cells are put together until they hold about a fifth of the reference; a score without
+        one is taken to be uniform.
+        """
         firsts: list[int] = []
         blocks: list[int] = []
         for block in self.blocks:
             blocks.append(len(firsts))
-            values = block.size - FIRST
-            step = -(-values // min(values, _MERGED_CELLS))
+            first, end = block.start + FIRST, block.start + block.size
+            mass = self.reference[first:end].astype(np.float64)
+            if not mass.any():
+                mass = _UNIFORM_SCORE if block.kind is BlockKind.SCORE else np.ones(mass.size)
+            group = np.floor(_MERGED_CELLS * (np.cumsum(mass) - mass) / mass.sum() + _ROUNDING)
+            alone = block.kind is BlockKind.CATEGORY
+            group[group.size - 1 :] += _MERGED_CELLS * alone  # what is not listed is a matter of its own
             firsts += [block.start + MISSING, block.start + INVALID]
-            firsts += range(block.start + FIRST, block.start + block.size, step)
+            firsts += (first + np.flatnonzero(np.diff(group, prepend=-1.0))).tolist()
         return np.array(firsts, np.int64), np.array(blocks, np.int64)
 
     def strange(self) -> Flags:
@@ -321,6 +333,7 @@ def _recovering(config: Drift, state: DriftState, cells: Cells, phi: Floats) -> 
     grown = _growth(state.baseline[None, :], recent[None, :], starts, cells.strange())[0]
     calm: Flags = (
         (rows >= config.calm_rows)
+        & (state.windows.starts_ms[old[-1]] >= state.since_ms)  # rows from before it prove nothing
         & (np.nan_to_num(effect, nan=np.inf) < config.floor / 2)
         & (grown < config.cell_min / 2)
     )
