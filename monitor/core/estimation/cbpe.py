@@ -3,7 +3,7 @@
 A row with score in bin b is positive with chance c[b] (`calibration`). Counts that need labels are then
 replaced by their expectations, and every metric follows from how many rows were scored in each bin. That
 holds for any shift of the inputs that leaves "how often a score comes true" as it was; **it cannot see
-that this has changed**. Overconfident scores (logits × 1/0.7) make the ROC AUC look .066 better than it is.
+that this has changed**. Overconfident scores (logits × 1/0.7) make the ROC AUC look .06 better than it is.
 Hence the name, the mark `"estimate": true`, and a test on labels as they come (`guard`).
 
 Intervals are for the metric that the labels of these very rows will show: normal on the logit scale, with
