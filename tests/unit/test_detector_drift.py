@@ -186,3 +186,17 @@ def test_a_score_without_a_reference_is_told_against_its_past() -> None:
         state, found = drift.judge(config, state, cells, np.array([20.0]))
         told += [place for one in found if one.against == PAST]
     assert told[0] in (31, 32)
+
+
+def test_a_lasting_difference_from_the_past_is_adopted_and_one_from_the_reference_is_not() -> None:
+    rng = np.random.default_rng(11)
+    reference = counted(rng, 20_000)
+    buckets = [counted(rng, 500, shift=1.0 if place >= 20 else 0.0) for place in range(60)]
+    config = Drift(1, adopt_s=25)
+    found = run(buckets, None, config)
+    assert {one.against for _, one in found} == {PAST}
+    assert [place for place, one in found if not one.holds] == [45]
+    assert found[-1][0] == 45
+    found = run([counted(rng, 500, shift=1.0) for _ in range(60)], reference, config)
+    assert {one.against for _, one in found} == {REFERENCE}
+    assert all(one.holds for _, one in found)

@@ -55,6 +55,7 @@ class Drift:
         calm_buckets: buckets in a row that must look recovered.
         warm_pairs: pairs of buckets to learn from how rows scatter before anything is said.
         age_max: buckets after which a start is given up.
+        adopt_s: a difference from the past that stands for so long is the past of what follows.
     """
 
     bucket_s: int
@@ -68,6 +69,7 @@ class Drift:
     calm_buckets: int = 3
     warm_pairs: int = PAIRS_MIN
     age_max: int = 100_000
+    adopt_s: int = 7 * DAY_S
 
     name = AlertKind.DRIFT
 
@@ -249,7 +251,9 @@ def judge(
     if state.scatter.pairs >= config.warm_pairs:
         state = _open(config, state, cells, log_threshold, phi)
     calm = np.where(state.open & _recovering(config, state, cells, phi), state.calm + 1, 0)
-    recovered = state.open & (calm >= config.calm_buckets)
+    stood_ms = state.windows.starts_ms[-1] - state.since_ms
+    adopted = state.open & (state.against == PAST) & (stood_ms >= config.adopt_s * 1000)
+    recovered = adopted | (state.open & (calm >= config.calm_buckets))
     since = state.since
     found = []
     for place in np.flatnonzero(state.open).tolist():
@@ -290,7 +294,7 @@ def _open(config: Drift, state: DriftState, cells: Cells, log_threshold: Floats,
         # average is no e-value.
         evidence = two_sample.averaged(base / wide, live / wide, starts, merged, merged_starts) - HALF
         effect, _ = psi.debiased(base, live, starts, phi)
-        grown = _growth(base, live, starts, strange)
+        grown = growth(base, live, starts, strange)
         worth = (np.nan_to_num(effect) >= config.floor) | (grown >= config.cell_min)
         enough = live_rows / phi >= config.rows_min
         if which == PAST:
@@ -330,7 +334,7 @@ def _recovering(config: Drift, state: DriftState, cells: Cells, phi: Floats) -> 
     recent = since[old[-1]]
     rows = np.add.reduceat(recent, starts)
     effect, _ = psi.debiased(state.baseline, recent, starts, phi)
-    grown = _growth(state.baseline[None, :], recent[None, :], starts, cells.strange())[0]
+    grown = growth(state.baseline[None, :], recent[None, :], starts, cells.strange())[0]
     calm: Flags = (
         (rows >= config.calm_rows)
         & (state.windows.starts_ms[old[-1]] >= state.since_ms)  # rows from before it prove nothing
@@ -340,8 +344,15 @@ def _recovering(config: Drift, state: DriftState, cells: Cells, phi: Floats) -> 
     return calm
 
 
-def _growth(base: Counts, live: Counts, starts: Counts, strange: Flags) -> Floats:
-    """Greatest growth of the share of a strange cell, float64[K, F]."""
+def growth(base: Counts, live: Counts, starts: Counts, strange: Flags) -> Floats:
+    """Greatest growth of the share of a strange cell, float64[K, F].
+
+    Args:
+        base: int64[K or 1, C].
+        live: int64[K, C].
+        starts: first cell of each block, int64[F].
+        strange: cells that are bad in themselves, bool[C].
+    """
     block = np.repeat(np.arange(starts.size), np.diff(np.append(starts, strange.size)))
     m, n = (np.maximum(np.add.reduceat(x, starts, axis=-1), 1)[..., block] for x in (base, live))
     growth = np.where(strange, live / n - base / m, -1.0)

@@ -8,7 +8,8 @@ from typing import Any, Final
 import numpy as np
 
 from monitor.core.counters import Counts
-from monitor.core.detectors.drift import REFERENCE, Drifted
+from monitor.core.detectors.drift import PAST, REFERENCE, Drifted
+from monitor.core.detectors.drift_week import WEEK
 from monitor.core.detectors.finding import Finding, clock, percent
 from monitor.core.drift import jensen_shannon, kolmogorov_smirnov, psi, wasserstein
 from monitor.core.drift.layout import FIRST, INVALID, MISSING, SCORE, SCORE_CELLS, Block, BlockKind
@@ -18,6 +19,12 @@ from monitor.core.records import AlertKind, Severity
 
 OUTPUTS: Final = {SCORE: "score", "@decision": "decision", "@label": "label"}
 """Blocks that are no features."""
+
+_AGAINST: Final = {
+    REFERENCE: ("reference", "the reference"),
+    PAST: ("past", "what came before"),
+    WEEK: ("week", "the same hour of earlier weeks"),
+}
 
 _ADVICE: Final = {
     "score": "Look for an input that changed; if there is none, for another model behind the name.",
@@ -43,7 +50,7 @@ def drift_finding(
     effect = stability.effect if isinstance(stability, Reading) else 0.0
     name = OUTPUTS.get(block.name, block.name)
     rows = int(drifted.live.sum())
-    against = "the reference" if drifted.against == REFERENCE else "what came before"
+    key, against = _AGAINST[drifted.against]
     noise = f" (noise would give {stability.threshold:.2g})" if isinstance(stability, Reading) else ""
     return Finding(
         kind=AlertKind.DRIFT,
@@ -64,7 +71,7 @@ def drift_finding(
         advice=_ADVICE.get(
             name, "Ask upstream what changed in how this is computed; compare with the model."
         ),
-        values={"against": "reference" if drifted.against == REFERENCE else "past"}
+        values={"against": key}
         | {key: _figures(reading) for key, reading in readings.items()}
         | ({"source": source} if source else {}),
         features=frozenset() if block.name in OUTPUTS else frozenset({block.name}),
