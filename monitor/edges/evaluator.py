@@ -168,7 +168,11 @@ class Evaluator:
         if state.next_s is None:
             span = store.buckets(config.model, config.tier.name)
             first_s = span[0] if span else None
-        looked = plan(config, state, partitions, now_ms, len(streams.names), first_s)
+        first_day_s = None
+        if state.days_next_s is None and config.day_tier is not None:
+            span = store.buckets(config.model, config.day_tier.name)
+            first_day_s = span[0] if span else None
+        looked = plan(config, state, partitions, now_ms, len(streams.names), first_s, first_day_s)
         names = store.registry(config.model, "features")
         seen = Observed(
             plan=looked,

@@ -35,6 +35,9 @@ def test_scales_are_found_and_clean_windows_are_not() -> None:
     assert scale.clean(50, 300, 2) == 0
 
 
+WHO = ("algorithm", "product")
+
+
 def test_the_report_has_its_pages(tmp_path: Path) -> None:
     one = {"delay_median": 100.0, "missed": 0, "early": 0, "runs": 1}
     report = {
@@ -42,7 +45,7 @@ def test_the_report_has_its_pages(tmp_path: Path) -> None:
             "alert_windows": {"roc_auc": [5]}, "other_metrics": {"log_loss": []}, "cbpe_auc_error_max": 1e-5,
             "log_evidence": {"roc_auc": [0.0, 6.0]}, "log_threshold": 5.2,
         },
-        "delay_rows": {f"{error} {who}": 10.0 for error in ("0.15", "0.20") for who in ("algorithm", "product")},
+        "delay_rows": {f"{error} {who}": 10.0 for error in ("0.15", "0.20") for who in WHO},
         "false_alarms": {
             "promised": 2.0, "observed": 0, "interval": [0.0, 3.7], "streams": 2, "days": 30,
             "peers_a_stream_and_month": {"<KS>": 100.0},

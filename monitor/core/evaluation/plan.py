@@ -62,6 +62,7 @@ def plan(
     now_ms: int,
     slices: int,
     first_s: int | None,
+    first_day_s: int | None = None,
 ) -> Plan:
     """Decide what can be taken.
 
@@ -72,6 +73,7 @@ def plan(
         now_ms: the store's clock.
         slices: number of slices.
         first_s: earliest bucket of the finest tier with traffic; needed while `state.next_s` is None.
+        first_day_s: earliest day with traffic; read while `state.days_next_s` is None.
     """
     clock = state.clock.see(partitions, now_ms)
     predictions = [p for p in partitions if p.topic in config.prediction_topics]
@@ -97,7 +99,9 @@ def plan(
         traffic=tuple(closed[:at_once]),
         open=tuple(still_open) if len(closed) <= at_once else (),
         labels=_label_window(config, state, next_s, reached_ms, now_ms) if labels else (),
-        days=_days(config, state, next_s, reached_ms) if labels else (),
+        days=_days(config, state, next_s if first_day_s is None else first_day_s, reached_ms)
+        if labels
+        else (),
     )
 
 
@@ -146,12 +150,13 @@ def _label_window(
     )
 
 
-def _days(config: ModelEvaluation, state: EvaluatorState, next_s: int, reached_ms: int) -> tuple[int, ...]:
-    """Closed days not yet taken, oldest first."""
+def _days(config: ModelEvaluation, state: EvaluatorState, first_s: int, reached_ms: int) -> tuple[int, ...]:
+    """Closed days not yet taken, oldest first; at the beginning, the last 30 that there are."""
     tier = config.day_tier
     if tier is None:
         return ()
-    start_s = _floor(next_s, tier) if state.days_next_s is None else state.days_next_s
+    earliest_s = max(first_s, reached_ms // 1000 - 30 * DAY_S)
+    start_s = _floor(earliest_s, tier) if state.days_next_s is None else state.days_next_s
     return tuple(_closed(start_s, reached_ms - round(config.grace_s * 1000), tier)[:DAYS_MAX])
 
 
