@@ -239,6 +239,7 @@ class Evaluator:
                 config.false_alarms_per_s,
                 config.tier.bucket_s,
                 config.label_tier.bucket_s,
+                config.curve_tier.bucket_s,
             )
         return held.streams
 

@@ -20,7 +20,6 @@ from monitor.core.evaluation import (
     learning,
     streams_of,
 )
-from monitor.core.evidence.levels import SHARES as SHARES_OF_LEVEL
 from monitor.core.schema import FeatureSchema
 from monitor.core.schema.violations import Code
 from monitor.edges.evaluator import Evaluator
@@ -339,11 +338,12 @@ def test_levels_share_what_the_model_may_spend_among_its_slices() -> None:
             (streams.coverage_threshold, 60.0),
             (streams.degradation_threshold, 60.0),
             (streams.daily_threshold, 86_400.0),
+            (streams.calibration_threshold, 60.0),
             (streams.decisions_threshold, 1.0),
             (streams.shares_threshold, 1.0),
         )
     )
-    assert spent == pytest.approx((0.4 - SHARES_OF_LEVEL["calibration"]) * MONTHLY)
+    assert spent == pytest.approx(0.4 * MONTHLY)
     several = streams_of(names, frozenset({"city"}), MONTHLY, 1.0, 60.0)
     assert [(s.slice_id, s.low) for s in several.decisions][:2] == [(3, True), (3, False)]
 

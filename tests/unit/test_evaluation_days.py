@@ -19,6 +19,7 @@ from monitor.core.evaluation import (
 )
 from monitor.core.event_time import EventClock, PartitionView
 from monitor.core.records import Alert
+from tests.support.fold import Rows, fold
 
 DAY_S = 86_400
 START_S = 19_000 * DAY_S
@@ -98,3 +99,37 @@ def test_a_day_is_taken_when_its_labels_are_there_or_late() -> None:
     assert ripe_days(CONFIG, looked, [whole]) == ()
     whole[Scalar.LABELLED] = 95
     assert ripe_days(CONFIG, looked, [whole]) == (START_S,)
+
+
+def test_overconfident_scores_are_told_before_anyone_trusts_an_estimate() -> None:
+    """Logits times 1/0.7: the guard of estimates without labels fires, and is silent on honest scores."""
+
+    def folded(rng: np.random.Generator, rows: int, stretch: float) -> SliceCounts:
+        logits = rng.normal(0.0, 2.0, rows)
+        labels = rng.random(rows) < 1 / (1 + np.exp(-logits))
+        scores = 1 / (1 + np.exp(-logits * stretch))
+        return fold(Rows.of(scores, scores >= 0.5, labels))
+
+    for stretch, kinds in ((1.0, set()), (1 / 0.7, {"calibration"})):
+        rng = np.random.default_rng(2)
+        known = folded(rng, 20_000, 1.0)
+        assert known.scores is not None
+        config = ModelEvaluation(
+            "m", frozenset({"predictions"}), frozenset({"labels"}), DEFAULT_TIERS, label_wait_s=3_600.0,
+            reference=ReferenceCounts({0: known.scalars}, {0: known.scores}),
+        )  # fmt: skip
+        assert config.curve_tier is config.label_tier
+        streams = streams_of([SliceName(0, "{}")], frozenset(), config.false_alarms_per_s, 10, 60)
+        state = EvaluatorState()
+        told = set()
+        for minute in range(40):
+            start_s = START_S + 60 * minute
+            counts = folded(rng, 500, stretch)
+            assert counts.scores is not None
+            bucket = Bucket(start_s, counts.scalars[None, :], scores=counts.scores[None, :])
+            reached_ms = (start_s + 4_000) * 1000
+            looked = Plan(EventClock(), reached_ms, reached_ms, reached_ms, start_s, labels=(start_s,))
+            seen = Observed(looked, streams, {}, [], labels=[bucket])
+            state, step = evaluate(config, state, seen, Moment("m", 1, reached_ms, 60_000))
+            told |= {alert.kind.value for alert in step.transitions}
+        assert told == kinds

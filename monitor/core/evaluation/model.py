@@ -11,7 +11,8 @@ from typing import Final
 import numpy as np
 
 from monitor.core.alerts import AlertPolicy
-from monitor.core.counters import ALL_SLICE, DEFAULT_TIERS, Counts, Scalar, Tier
+from monitor.core.counters import ALL_SLICE, DEFAULT_TIERS, SCORES, Counts, Scalar, Tier
+from monitor.core.detectors.calibration import Calibration
 from monitor.core.detectors.degradation import Degradation
 from monitor.core.detectors.gibberish import Gibberish
 from monitor.core.detectors.ignored_slice import IgnoredSlice
@@ -126,6 +127,17 @@ class ModelEvaluation:
         """Whole days, where labels are judged in shorter buckets."""
         days = [tier for tier in self.tiers if tier.bucket_s == DAY_S]
         return days[0] if days and self.label_tier.bucket_s < DAY_S else None
+
+    @cached_property
+    def curve_tier(self) -> Tier:
+        """In which labelled scores are judged: the label tier, if it keeps them as long as labels take."""
+        kept = SCORES.kept_s(self.label_tier) > self.label_wait_s
+        return self.label_tier if kept or self.day_tier is None else self.day_tier
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """Detector of scores that changed their meaning."""
+        return Calibration(self.min_effect)
 
     @cached_property
     def degradation(self) -> Degradation:

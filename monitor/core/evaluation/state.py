@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from monitor.core.alerts import AlertBook
+from monitor.core.detectors.calibration import CalibrationState
 from monitor.core.detectors.degradation import DegradationState
 from monitor.core.detectors.drift import DriftState
 from monitor.core.detectors.ignored_slice import ShareState
@@ -36,7 +37,7 @@ class EvaluatorState:
         labels_looked_ms: when labels were last looked at, wall clock.
         skipped: buckets that had expired before they could be taken.
         violations, texts, traffic, decisions, shares, labels, coverage, declines, daily,
-            distributions, label_drift, stalls: state of each detector.
+            distributions, label_drift, calibration, stalls: state of each detector.
         book: alerts.
     """
 
@@ -59,6 +60,7 @@ class EvaluatorState:
     daily: DegradationState = field(default_factory=DegradationState.fresh)
     distributions: DistributionsState = field(default_factory=DistributionsState)
     label_drift: DriftState = field(default_factory=DriftState.fresh)
+    calibration: CalibrationState = field(default_factory=CalibrationState.fresh)
     stalls: StallState = field(default_factory=StallState)
     book: AlertBook = field(default_factory=AlertBook)
 

@@ -7,7 +7,7 @@ their labels, or `wait` has passed. Every bucket is taken once, in order.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -17,6 +17,7 @@ from monitor.core import alerts
 from monitor.core.alerts import Moment, Step
 from monitor.core.counters import ALL_SLICE, Counts, Scalar, SliceCounts, Tier
 from monitor.core.detectors import (
+    calibration,
     degradation,
     ignored_slice,
     missing_traffic,
@@ -159,6 +160,7 @@ class _Run:
                 declines=fresh.declines,
                 daily=fresh.daily,
                 label_drift=fresh.label_drift,
+                calibration=fresh.calibration,
             )
         table = config.reference_table
         gap = config.slice_gap
@@ -169,6 +171,12 @@ class _Run:
         if state.coverage.streams != streams.coverage:
             coverage = slice_gap.align(config.coverage_gap, state.coverage, streams.coverage, None)
             state = replace(state, coverage=coverage)
+        if not np.array_equal(state.calibration.slices, streams.slice_ids):
+            ids = np.array(streams.slice_ids, np.int64)
+            scores = config.reference.scores
+            state = replace(
+                state, calibration=calibration.align(config.calibration, state.calibration, ids, scores)
+            )
         if state.declines.streams != streams.degradation:
             slices, told = config.reference.slices, streams.degradation
             declines = degradation.align(config.degradation, state.declines, told, slices)
@@ -320,6 +328,8 @@ class _Run:
             labels_next_s=next_s,
         )
         self._apply(findings, tier)
+        if config.curve_tier is tier:
+            self._calibration(bucket, mature, tier)
         self._standing_gaps()
 
     def day(self, bucket: Bucket) -> None:
@@ -338,6 +348,23 @@ class _Run:
             config.daily_degradation, daily, streams.everything, streams.daily_threshold, at_ms
         )
         self._state = replace(state, daily=daily, days_next_s=bucket.start_s + tier.bucket_s)
+        self._apply(findings, tier)
+        if config.curve_tier is tier:
+            self._calibration(bucket, mature, tier)
+
+    def _calibration(self, bucket: Bucket, mature: Collection[int], tier: Tier) -> None:
+        """Do scores still mean what they said? Only where the bucket has labelled scores."""
+        config, streams, state = self._config, self._seen.streams, self._state
+        if bucket.scores is None:
+            return
+        take = np.array([i in mature for i in streams.slice_ids], np.bool_)
+        start_ms = bucket.start_s * 1000
+        held = calibration.step(config.calibration, state.calibration, bucket.scores, start_ms, take)
+        ends_ms = np.full(take.size, float(start_ms + tier.bucket_s * 1000))
+        held, findings = calibration.judge(
+            config.calibration, held, streams.everything, streams.calibration_threshold, ends_ms
+        )
+        self._state = replace(state, calibration=held)
         self._apply(findings, tier)
 
     def partitions(self) -> None:

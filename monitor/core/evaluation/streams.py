@@ -47,6 +47,7 @@ class Streams:
     decisions_threshold: Floats
     degradation_threshold: Floats
     daily_threshold: Floats
+    calibration_threshold: Floats
     shares_threshold: Floats
 
     @property
@@ -66,6 +67,7 @@ def streams_of(
     false_alarms_per_s: float,
     bucket_s: float,
     label_bucket_s: float,
+    curve_bucket_s: float | None = None,
 ) -> Streams:
     """Lay out the tests.
 
@@ -80,7 +82,9 @@ def streams_of(
         false_alarms_per_s: of the model, all streams together.
         bucket_s: bucket in which traffic is judged.
         label_bucket_s: bucket in which labels are judged.
+        curve_bucket_s: bucket in which labelled scores are; the same where left out.
     """
+    curve_bucket_s = label_bucket_s if curve_bucket_s is None else curve_bucket_s
     named = {name.id: name for name in names if name.parts}
     values = Counter(
         frozenset(name.parts) for name in named.values() if not _CATCH_ALL & set(name.parts.values())
@@ -121,6 +125,7 @@ def streams_of(
         coverage_threshold=threshold("share_of_labels", [s.weight for s in coverage], label_bucket_s),
         decisions_threshold=threshold("gaps_of_decisions", [s.weight for s in decisions], bucket_s),
         degradation_threshold=threshold("degradation", [s.weight for s in degradation], label_bucket_s),
+        calibration_threshold=threshold("calibration", list(everywhere.values()), curve_bucket_s),
         daily_threshold=threshold("daily_degradation", [s.weight for s in degradation], DAY_S),
         shares_threshold=threshold("share_of_traffic", [weight[i] for i in shares], bucket_s),
     )
