@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 import monitor
 from monitor.cli.main import app
 from monitor.config import Settings
+from monitor.core.counters import LAYOUT_VERSION
 from monitor.core.errors import MonitorError
 from monitor.core.schema import FeatureSchema
 
@@ -63,7 +64,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 def test_version() -> None:
     assert RUNNER.invoke(app, ["version"]).output.startswith("monitor 0.")
-    assert json.loads(RUNNER.invoke(app, ["version", "--json"]).output)["layout"] == 1
+    assert json.loads(RUNNER.invoke(app, ["version", "--json"]).output)["layout"] == LAYOUT_VERSION
 
 
 @pytest.mark.parametrize(
