@@ -200,3 +200,12 @@ def test_a_lasting_difference_from_the_past_is_adopted_and_one_from_the_referenc
     found = run([counted(rng, 500, shift=1.0) for _ in range(60)], reference, config)
     assert {one.against for _, one in found} == {REFERENCE}
     assert all(one.holds for _, one in found)
+
+
+def test_a_change_does_not_pass_for_scatter() -> None:
+    rng = np.random.default_rng(12)
+    starts = np.array([block.start for block in BLOCKS])
+    seen = Scatter.fresh(FEATURES * SIZE, FEATURES)
+    for place in range(13):
+        seen = seen.take(counted(rng, 500, shift=3.0 if place == 12 else 0.0), starts)
+    assert seen.design_effect.tolist() == [1.0] * FEATURES

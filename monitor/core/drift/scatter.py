@@ -3,7 +3,7 @@
 Rows of one person, and retries, come in clusters. For two histograms of one distribution the two-sample χ²
 has as many degrees of freedom as cells that either has seen, less one; its mean over that, between successive
 buckets, is the design effect (Rao and Scott 1981). A slow change adds next to nothing to it, and a sudden one
-a single term.
+a single term, which is capped.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from monitor.core.evidence.edetector import Floats
 MEMORY_BUCKETS: Final = 1_000
 PAIRS_MIN: Final = 10
 _SE: Final = 4.0
+_JUMP: Final = 4.0
+"""A pair counts as at most so many times what is usual."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,9 @@ class Scatter:
         chi2 = np.add.reduceat(term / np.maximum(both, 1), starts)
         free = np.maximum(np.add.reduceat((both > 0).astype(np.float64), starts) - 1, 0)
         known = (n > 0) & (m > 0) & (free > 0)
+        # A change that sets in would pass for scatter, and hide itself, where few pairs were seen before it.
+        usual = np.maximum(self.chi2 / np.maximum(self.free, 1.0), 1.0)
+        chi2 = np.minimum(chi2, _JUMP * usual * free)
         kept = 1 - 1 / MEMORY_BUCKETS
         return Scatter(
             counts,
