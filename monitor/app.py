@@ -16,9 +16,11 @@ from monitor.config import ModelSettings, Settings
 from monitor.core.batch import ClassNames, Reading
 from monitor.core.counters import ALL_SLICE
 from monitor.core.decode import Limits
+from monitor.core.detectors.finding import SliceName
 from monitor.core.drift.layout import FeatureLayout
 from monitor.core.errors import KafkaError, ServiceError, StoreUnavailable
 from monitor.core.evaluation import ModelEvaluation, ReferenceCounts, Silence
+from monitor.core.evaluation.sensitivity import Sensitivity, sensitivities
 from monitor.core.join import ModelIdentity
 from monitor.core.plan import ModelPlan
 from monitor.core.schema.compiled import CompiledSchema
@@ -36,7 +38,7 @@ from monitor.edges.kafka.flow import Flow
 from monitor.edges.kafka.options import KafkaWorkerConfig
 from monitor.edges.kafka.publisher import KafkaPublisher
 from monitor.edges.kafka.worker import create_app, run_worker
-from monitor.edges.memory import SystemClock
+from monitor.edges.memory import MemoryStore, SystemClock
 from monitor.edges.outbox import empty_outbox
 from monitor.edges.prepare import Preparer, until_answered
 from monitor.edges.reader import MetricsReader
@@ -162,6 +164,25 @@ def model_evaluation(
         silences=tuple(Silence(s.from_ms, s.to_ms, 1000 * (s.repeat_s or 0)) for s in model.alerts.silences),
         watch_partitions=watch_partitions,
     )
+
+
+async def what_is_seen(name: str, settings: Settings) -> list[Sensitivity]:
+    """Rows it takes to see each slice of a model fail, by its reference file; empty without one."""
+    model = settings.models[name]
+    if model.reference is None or model.reference.file is None:
+        return []
+    store = MemoryStore(1, {name: STUB_WAIT_MIN_S}, SystemClock())
+    plan = model_plan(name, model, settings)
+
+    async def answered(call: Callable[[], Awaitable[Any]]) -> Any:
+        return await call()
+
+    columns = model.reference.columns
+    records = (as_record(row, columns) for row in read_rows(model.reference.file))
+    reference = await count_reference(plan, Preparer(store, answered), records)
+    config = model_evaluation(name, settings, reference, watch_partitions=False)
+    ids = await store.registry(name, "slices")
+    return sensitivities(config, [SliceName(i, key, config.named_slices) for key, i in ids.items()])
 
 
 class Worker:

@@ -23,15 +23,18 @@ def check(
 ) -> None:
     """Connect, read the last records of each topic, and say what would become of them.
 
-    What decodes, what violates the schema, how many labels find their prediction, and the memory the store
-    will take. Nothing is written. Exits with 1 when something stands in the way.
+    What decodes, what violates the schema, how many labels find their prediction, the memory the store
+    will take, and how many rows it takes to see each slice fail. Nothing is written. Exits with 1 when
+    something stands in the way.
 
     Example: `monitor check --records 5000`
     """
     settings = load_reachable(config)
 
-    from monitor.app import model_plan
-    from monitor.cli.tables import print_survey
+    import asyncio
+
+    from monitor.app import model_plan, what_is_seen
+    from monitor.cli.tables import print_sensitivity, print_survey
     from monitor.core.decode import Limits
     from monitor.core.survey import survey
 
@@ -44,9 +47,13 @@ def check(
         Limits(settings.limits.record_bytes_max, settings.limits.depth_max),
     )
     problems = [*dict.fromkeys(problems), *found.problems()]
+    seen = {name: asyncio.run(what_is_seen(name, settings)) for name in settings.models}
     if as_json:
-        print_json(found.to_dict() | {"warnings": settings.warnings(), "problems": problems})
+        rows = {name: [one.to_dict() for one in slices] for name, slices in seen.items()}
+        told = {"sensitivity": rows, "warnings": settings.warnings(), "problems": problems}
+        print_json(found.to_dict() | told)
     else:
+        print_sensitivity(console(), seen)
         print_survey(console(), found, settings.warnings(), problems)
     raise typer.Exit(1 if problems else 0)
 

@@ -14,6 +14,7 @@ from monitor.core.schema.violations import SOFT
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from monitor.core.evaluation.sensitivity import Sensitivity
     from monitor.core.records import Alert
     from monitor.core.survey import Survey
 
@@ -22,6 +23,7 @@ COLUMNS: Final = ("coverage", "accuracy", "f1", "recall", "false_positive_rate",
 
 _HEADINGS: Final = {"false_positive_rate": "FPR", "roc_auc": "AUC", "log_loss": "log\nloss"}
 _DASH: Final = "—"
+_SLICES_SHOWN: Final = 15
 _LEAST_FIRST: Final = ("log_loss", "f1", "coverage", "roc_auc")
 _COLUMN_WIDTH: Final = 8
 _NAME_WIDTH: Final = 36
@@ -186,6 +188,22 @@ def printable(text: str) -> str:
     'r-1\\x1b[2J'
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def print_sensitivity(out: Console, seen: Mapping[str, Sequence[Sensitivity]]) -> None:
+    """Labelled rows of each slice until a failure is told, the largest slices first."""
+    for model, slices in seen.items():
+        if not slices:
+            continue
+        table = _table(f"{model}: labelled rows of a slice until a worse error rate is told")
+        for name in ("slice", "share", "error rate", "1.5 times", "twice"):
+            table.add_column(name, justify="left" if name == "slice" else "right")
+        for one in slices[:_SLICES_SHOWN]:
+            needed = ("tolerated" if rows is None else f"{rows:,}" for rows in one.rows)
+            table.add_row(escape(one.slice), f"{one.share:.1%}", f"{one.error_rate:.1%}", *needed)
+        out.print(table)
+        if len(slices) > _SLICES_SHOWN:
+            out.print(f"and {len(slices) - _SLICES_SHOWN} smaller slices: --json has them")
 
 
 def print_survey(out: Console, found: Survey, warnings: Sequence[str], problems: Sequence[str]) -> None:

@@ -97,12 +97,12 @@ def test_settings_are_learnt_from_a_topic(config: str, tmp_path: Path, kafka: st
     assert list(model.feature_schema.features) == ["age", "sex"]
 
 
-def _raise_violation(config: str) -> str:
+def _raise_violation(config: str, state: AlertState = AlertState.OPEN) -> str:
     """An alert about `sex` as an evaluator would have stored it. Returns its identity."""
     settings = Settings.load(config, env={})
     at = datetime(2026, 11, 24, tzinfo=UTC)
     alert = Alert(
-        identity="3f2a9c" * 5, alert_id="a", lease_epoch=1, sequence=1, state=AlertState.OPEN,
+        identity="3f2a9c" * 5, alert_id="a", lease_epoch=1, sequence=1, state=state,
         severity=Severity.PAGE, model="income", kind=AlertKind.VIOLATION_RATE,
         subject={"feature": "sex", "code": "unknown_category"}, summary="sex has an unknown category",
         advice="", began_at=at, opened_at=at, published_at=at, log_evidence=30, log_threshold=20, effect=0.1,
@@ -136,6 +136,7 @@ def test_an_alert_becomes_an_edited_schema(config: str) -> None:
     assert [c["field"] for c in json.loads(invoke("schema", "diff", *files, "--json"))] == ["categories"]
     result = RUNNER.invoke(app, ["schema", "accept", "income", "77", "-c", config])
     assert result.exit_code == 2
+    _raise_violation(config, AlertState.RESOLVED)  # other tests share this store
 
 
 def test_no_alert_is_no_alert(config: str) -> None:

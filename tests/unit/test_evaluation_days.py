@@ -17,6 +17,7 @@ from monitor.core.evaluation import (
     ripe_days,
     streams_of,
 )
+from monitor.core.evaluation.sensitivity import sensitivities
 from monitor.core.event_time import EventClock, PartitionView
 from monitor.core.records import Alert
 from tests.support.fold import Rows, fold
@@ -133,3 +134,20 @@ def test_overconfident_scores_are_told_before_anyone_trusts_an_estimate() -> Non
             state, step = evaluate(config, state, seen, Moment("m", 1, reached_ms, 60_000))
             told |= {alert.kind.value for alert in step.transitions}
         assert told == kinds
+
+
+def test_smaller_failures_take_more_rows_and_large_slices_come_first() -> None:
+    rng = np.random.default_rng(4)
+    rows = {0: 40_000, 1: 16_000, 2: 4_000}
+    known = {i: answered(rng, n, 0.1).scalars for i, n in rows.items()}
+    config = ModelEvaluation("m", frozenset(), frozenset(), DEFAULT_TIERS, reference=ReferenceCounts(known))
+    keys = ['{"sex":"Female"}', '{"city":"Bern"}', '{"city":"Rome"}']
+    names = [SliceName(i + 1, key) for i, key in enumerate(keys)]
+    first, second = sensitivities(config, names)
+    assert (first.slice, second.slice) == ("sex = Female", "city = Bern")
+    assert (round(first.share, 2), round(second.share, 2)) == (0.4, 0.1)
+    for one in (first, second):
+        half, twice = one.rows
+        assert twice is not None
+        assert half is None or half > 2 * twice
+    assert sensitivities(CONFIG, names) == []
