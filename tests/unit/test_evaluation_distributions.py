@@ -1,5 +1,7 @@
 """From histograms of a bucket to alerts: drift, units by name, and where they come from."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -87,6 +89,46 @@ def test_cents_of_one_client_are_named_with_their_source() -> None:
     assert "cents" in last.summary
     assert "from client = app" in last.summary
     assert first.features == {"amount"}
+
+
+def test_a_whole_shift_is_whole_from_its_first_bucket_to_its_end() -> None:
+    def cents(second: int, records: list[dict[str, object]], scores: Counts, _: object) -> object:
+        for record in records:
+            if 20 <= second < 25:
+                record["amount"] = 100 * float(str(record["amount"]))
+        return scores
+
+    shifts = [(second, one) for second, one in run(cents) if one.kind == "scale_shift"]
+    assert shifts[0][0] == 20
+    assert {one.values["share"] for _, one in shifts} == {1.0}
+    assert all(one.summary.startswith("all of the values of amount are 100 times") for _, one in shifts)
+    assert [second for second, one in shifts if not one.holds] == [shifts[-1][0]]
+    assert shifts[-1][0] <= 29
+
+
+def test_the_same_hour_of_earlier_weeks_is_compared_with() -> None:
+    """A PSI of 0.1 is too small for a window within a day, and not for an hour whose custom is known."""
+    rng = np.random.default_rng(5)
+    config = replace(CONFIG, bucket_s=3_600)
+    block = next(block for block in LAYOUT.blocks if block.name == "ratio")
+    ratio = slice(block.start, block.start + block.size)
+    usual = np.maximum(config.cells.reference[: LAYOUT.size], 1) / 10_000
+    tilted = usual.copy()
+    tilted[ratio] *= np.exp(np.linspace(-0.55, 0.55, block.size))
+    whole = np.zeros(len(Scalar), np.int64)
+    whole[[Scalar.REQUESTS, Scalar.DECIDED, Scalar.POSITIVE]] = 4_000, 4_000, 1_600
+    state, found = distributions.align(config, DistributionsState()), []
+    for hour in range(2 * 168 + 12):
+        shares = tilted if hour >= 2 * 168 + 4 else usual
+        counts = np.concatenate(
+            [rng.multinomial(4_000, part / part.sum()) for part in np.split(shares, LAYOUT.starts[1:])]
+        )
+        seen = Seen(3_600 * hour, counts, np.zeros(0, np.int64), whole)
+        state, findings = distributions.step(config, state, seen, (), {})
+        found += [(hour, one) for one in findings]
+    assert {(one.subject["feature"], one.values["against"]) for _, one in found} == {("ratio", "week")}
+    assert found[0][0] == 2 * 168 + 4
+    assert "the same hour of earlier weeks" in found[0][1].summary
 
 
 def test_a_drift_that_no_unit_explains_is_a_drift() -> None:

@@ -82,7 +82,7 @@ def scale_finding(
     block: Block, drifted: Drifted, shift: ScaleShift, log_threshold: float, at_ms: int, source: str = ""
 ) -> Finding:
     """A drift that a change of unit explains."""
-    best = shift.changes[0]
+    best, rows = shift.changes[0], int(drifted.live.sum())
     others = " or ".join(change.words for change in shift.changes)
     share = "all" if shift.whole else percent(shift.share)
     what = f"{best.slope:g} times what they were" if best.is_factor else "another unit of what they were"
@@ -95,8 +95,8 @@ def scale_finding(
         log_threshold=log_threshold,
         effect=best.slope,
         effect_unit="factor",
-        rows=shift.rows,
-        excess=shift.share * shift.rows,
+        rows=rows,
+        excess=shift.share * rows,
         began_ms=drifted.since_ms,
         at_ms=at_ms,
         summary=f"{share} of the values of {block.name} are {what}: {others}, since {clock(drifted.since_ms)}"

@@ -14,15 +14,18 @@ from zlib import crc32
 import numpy as np
 
 from monitor.core.counters import Counts, Scalar
-from monitor.core.detectors import drift
+from monitor.core.detectors import drift, drift_week
 from monitor.core.detectors.drift import Cells, Drift, Drifted, DriftState
-from monitor.core.detectors.drift_words import drift_finding, scale_finding
+from monitor.core.detectors.drift_week import HOUR_S, WeekDrift, WeekState
+from monitor.core.detectors.drift_words import drift_finding, scale_finding, subject_of
 from monitor.core.detectors.finding import Finding, SliceName, percent
 from monitor.core.drift.layout import FIRST, SCALE_CELLS, Block, BlockKind, FeatureLayout
+from monitor.core.drift.magnitudes import Magnitudes
 from monitor.core.drift.scale import Distribution, ScaleShift, explain
 from monitor.core.evaluation.streams import DAY_S
 from monitor.core.evidence.levels import log_threshold, share_out
 from monitor.core.feature_cells import HIGH, LOW, TAIL_CELLS
+from monitor.core.records import AlertKind
 from monitor.core.schema.feature import QUANTILE_LEVELS
 from monitor.core.schema.model import FeatureSchema
 
@@ -32,8 +35,11 @@ _ANSWERS: Final = FIRST + 2  # missing, (none), no, yes
 _BEYOND_MIN: Final = 30
 """Values beyond a quantile before a slice is named as their source."""
 
-_SCALE_ROWS: Final = 1_000
-"""Live values of all features that a window of magnitudes holds before it begins anew."""
+_NAMED_ROWS: Final = 1_000
+"""A change of unit that was named from so many values stays as it is: later ones may come after its end."""
+
+_SHARE_KEPT: Final = 0.8
+"""For the same reason one whose share falls below this part of what it was is not taken."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,8 @@ class DistributionsState:
         daily: drift from day to day.
         pending: counts of the day so far, int64[C].
         day_s: its start, None before the first bucket.
-        scale, scale_before: magnitudes of the present window and the one before, int64[numeric · cells].
+        weekly: drift against the same hour of earlier weeks.
+        magnitudes: of the last values.
         named: feature → change of unit that explains its standing drift.
         tails, rows: per slice, values beyond the reference's quantiles and requests, of the last bucket
             that was read for them, int64[slices, cells] and int64[slices].
@@ -58,8 +65,8 @@ class DistributionsState:
     daily: DriftState = field(default_factory=DriftState.fresh)
     pending: Counts = field(default_factory=lambda: np.zeros(0, np.int64))
     day_s: int | None = None
-    scale: Counts = field(default_factory=lambda: np.zeros(0, np.int64))
-    scale_before: Counts = field(default_factory=lambda: np.zeros(0, np.int64))
+    weekly: WeekState = field(default_factory=WeekState.fresh)
+    magnitudes: Magnitudes = field(default_factory=Magnitudes.fresh)
     named: Mapping[str, ScaleShift] = field(default_factory=dict)
     tails: Counts = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     rows: Counts = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -116,13 +123,17 @@ class Distributions:
         return Drift(DAY_S, past_buckets=5, warm_pairs=0)
 
     @cached_property
-    def thresholds(self) -> tuple[float, float]:
-        """Log thresholds within a day and from day to day: all blocks alike, and the label as one more."""
-        weights = share_out("drift", [1.0] * (2 * len(self.cells.blocks) + 1))[:1]
-        return (
-            float(log_threshold(self.false_alarms_per_s, self.bucket_s, weights)[0]),
-            float(log_threshold(self.false_alarms_per_s, DAY_S, weights)[0]),
+    def thresholds(self) -> tuple[float, float, float]:
+        """Log thresholds within a day, from day to day and by hour of the week.
+
+        All blocks weigh alike, and the label as one more.
+        """
+        weights = share_out("drift", [1.0] * (3 * len(self.cells.blocks) + 1))[:1]
+        within, days, hours = (
+            float(log_threshold(self.false_alarms_per_s, look_s, weights)[0])
+            for look_s in (self.bucket_s, DAY_S, HOUR_S)
         )
+        return within, days, hours
 
     @cached_property
     def references(self) -> Mapping[str, Distribution]:
@@ -172,8 +183,7 @@ def align(config: Distributions, state: DistributionsState) -> DistributionsStat
         hourly=drift.align(DriftState.fresh(), config.cells),
         daily=drift.align(DriftState.fresh(), config.cells),
         pending=np.zeros(config.cells.reference.size, np.int64),
-        scale=np.zeros(SCALE_CELLS * len(config.layout.numeric), np.int64),
-        scale_before=np.zeros(SCALE_CELLS * len(config.layout.numeric), np.int64),
+        weekly=drift_week.align(WeekState.fresh(), config.cells),
     )
 
 
@@ -203,6 +213,7 @@ def step(
         state, findings = _close_day(config, state)
     hourly = drift.step(config.hourly, state.hourly, config.cells, counts, seen.start_s * 1000)
     state = replace(state, hourly=hourly, pending=state.pending + counts, day_s=day_s)
+    state, same_hour = _same_hour(config, state, counts, seen.start_s)
     state = _magnitudes(config, state, seen)
     if seen.tails is not None:
         state = replace(state, tails=seen.tails, rows=seen.requests, tail_slices=np.array(slices, np.int64))
@@ -213,9 +224,37 @@ def step(
     state = _named(config, replace(state, hourly=hourly), found)
     for one in found:
         findings += _told(config, state, one, bar, at_ms, names)
+    findings = [one for one in (*findings, *same_hour) if one.holds or not _stands(config, state, one)]
     ended = {config.cells.blocks[one.place].name for one in found if not one.holds}
     kept = {name: shift for name, shift in state.named.items() if name not in ended}
     return replace(state, named=kept), findings
+
+
+def _same_hour(
+    config: Distributions, state: DistributionsState, counts: Counts, start_s: int
+) -> tuple[DistributionsState, list[Finding]]:
+    """Hold the bucket against the same hour of earlier weeks; but tell nothing twice."""
+    if HOUR_S % config.bucket_s:
+        return state, []
+    weekly = drift_week.step(WeekDrift(), state.weekly, config.cells, counts, start_s * 1000)
+    bar, at_ms = config.thresholds[2], (start_s + config.bucket_s) * 1000
+    bars, phi = np.full(len(config.cells.blocks), bar), state.hourly.scatter.design_effect
+    weekly, found = drift_week.judge(WeekDrift(), weekly, config.cells, bars, phi, at_ms)
+    told = [
+        drift_finding(config.cells.blocks[one.place], one, bar, at_ms)
+        for one in found
+        if not state.hourly.open[one.place]
+    ]
+    return replace(state, weekly=weekly), told
+
+
+def _stands(config: Distributions, state: DistributionsState, finding: Finding) -> bool:
+    """The drift that a finding says is over stands by another comparison."""
+    if finding.kind is not AlertKind.DRIFT:
+        return False
+    subjects = [subject_of(block) for block in config.cells.blocks]
+    place = subjects.index(finding.subject)
+    return bool(state.hourly.open[place] or state.daily.open[place] or state.weekly.open[place])
 
 
 def _named(config: Distributions, state: DistributionsState, found: Sequence[Drifted]) -> DistributionsState:
@@ -224,8 +263,12 @@ def _named(config: Distributions, state: DistributionsState, found: Sequence[Dri
     for one in found:
         name = config.cells.blocks[one.place].name
         if one.holds and name in config.references:
-            shift = _explained(config, state, config.layout.numeric.index(name))
-            if shift is not None:
+            known = named.get(name)
+            if known is not None and known.rows >= _NAMED_ROWS:
+                continue
+            least = 0.0 if known is None else _SHARE_KEPT * known.share
+            shift = _explained(config, state, name, one.since_ms)
+            if shift is not None and shift.share >= least:
                 named[name] = shift
     return replace(state, named=named)
 
@@ -247,13 +290,11 @@ def _close_day(config: Distributions, state: DistributionsState) -> tuple[Distri
 
 
 def _magnitudes(config: Distributions, state: DistributionsState, seen: Seen) -> DistributionsState:
-    if not seen.scale.size:
+    numeric = len(config.layout.numeric)
+    if not seen.scale.size or not numeric:
         return state
-    scale = state.scale + _fitted(seen.scale, state.scale.size)
-    rows = int(scale.sum()) // max(len(config.layout.numeric), 1)
-    if rows < _SCALE_ROWS:
-        return replace(state, scale=scale)
-    return replace(state, scale=np.zeros_like(scale), scale_before=scale)
+    counts = _fitted(seen.scale, numeric * SCALE_CELLS)
+    return replace(state, magnitudes=state.magnitudes.take(counts, numeric, seen.start_s * 1000))
 
 
 def _told(
@@ -271,16 +312,12 @@ def _told(
     return told
 
 
-def _explained(config: Distributions, state: DistributionsState, place: int) -> ScaleShift | None:
-    reference = config.references.get(config.layout.numeric[place])
-    if reference is None:
-        return None
-    part = slice(place * SCALE_CELLS, (place + 1) * SCALE_CELLS)
-    for live in (state.scale[part], state.scale[part] + state.scale_before[part]):
-        shift = explain(reference, live)
-        if shift is not None:
-            return shift
-    return None
+def _explained(
+    config: Distributions, state: DistributionsState, name: str, since_ms: int
+) -> ScaleShift | None:
+    numeric = config.layout.numeric
+    live = state.magnitudes.since(since_ms, len(numeric) * SCALE_CELLS)
+    return explain(config.references[name], live.reshape(len(numeric), -1)[numeric.index(name)])
 
 
 @dataclass(frozen=True)
