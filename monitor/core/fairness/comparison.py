@@ -58,13 +58,13 @@ def compare(
         rest = total(others) if others else None
         held = None
         if reference is not None and reference != name:
-            held = _contrast(sums, groups[reference], level, rows_min, ratios, absent)
+            held = contrast(sums, groups[reference], level, rows_min, ratios, absent)
         readings[name] = GroupReading(
             sums.rows,
             _value(sums, level, absent),
             Contrast.undefined("there is no other group")
             if rest is None
-            else _contrast(sums, rest, level, rows_min, ratios, absent),
+            else contrast(sums, rest, level, rows_min, ratios, absent),
             _to_overall(sums, rest, level, rows_min, ratios, absent),
             held,
         )
@@ -91,12 +91,9 @@ def _value(sums: Sums, level: float, absent: str) -> Estimate:
     return sums.measure(level) if sums.rows else Estimate.undefined(absent)
 
 
-def _refusal(one: Sums, other: Sums, rows_min: int, absent: str) -> str | None:
-    return insufficient(one.rows, rows_min, absent) or insufficient(other.rows, rows_min, absent)
-
-
-def _contrast(one: Sums, other: Sums, level: float, rows_min: int, ratios: bool, absent: str) -> Contrast:
-    refusal = _refusal(one, other, rows_min, absent)
+def contrast(one: Sums, other: Sums, level: float, rows_min: int, ratios: bool, absent: str) -> Contrast:
+    """`one` against `other`; the arguments are those of `compare`."""
+    refusal = insufficient(one.rows, rows_min, absent) or insufficient(other.rows, rows_min, absent)
     if refusal:
         return Contrast.undefined(refusal)
     left, right = one.measure(level), other.measure(level)
@@ -118,7 +115,7 @@ def _to_overall(
     if rest is None or rest.rows == 0:
         refusal = insufficient(sums.rows, rows_min, absent)
         return Contrast.undefined(refusal or "there is no other group")
-    found = _contrast(sums, rest, level, rows_min, ratios, absent)
+    found = contrast(sums, rest, level, rows_min, ratios, absent)
     share = sums.rows / (sums.rows + rest.rows)
     gap, times = found.difference, found.ratio
     if gap.value is not None:
@@ -169,20 +166,20 @@ def _furthest(groups: Mapping[str, Sums], level: float, rows_min: int, ratios: b
     found = []
     for name, sums in groups.items():
         others = [other for key, other in groups.items() if key != name]
-        contrast = _to_overall(sums, total(others) if others else None, each, rows_min, ratios, absent)
-        gap = contrast.difference
+        held = _to_overall(sums, total(others) if others else None, each, rows_min, ratios, absent)
+        gap = held.difference
         if gap.value is None:
             continue
         if gap.value >= 0:
-            found.append((name, OVERALL, gap, inverse(contrast.ratio)))
+            found.append((name, OVERALL, gap, inverse(held.ratio)))
         else:
-            found.append((OVERALL, name, _mapped_down(gap), contrast.ratio))
+            found.append((OVERALL, name, _negative(gap), held.ratio))
     if not found:
         return Extreme.undefined(f"insufficient data: fewer than two groups have {rows_min} rows")
     return _extreme(found)
 
 
-def _mapped_down(value: Estimate) -> Estimate:
+def _negative(value: Estimate) -> Estimate:
     """Minus an estimate."""
     assert value.value is not None
     return Estimate(
