@@ -240,7 +240,8 @@ class CounterReader(Protocol):
     def read(self, keys: Sequence[CellKey]) -> list[Counts | None]:
         """Arrays merged over shards, plain minus retracted; None where no shard has the key.
 
-        `CellKey.retracted` of the request is ignored. Violations arrays are as long as the longest shard's.
+        `CellKey.retracted` of the request is ignored. Arrays of a kind of size 0 are as long as the longest
+        shard's.
         """
         ...
 

@@ -120,7 +120,7 @@ class Kind:
 
     Attributes:
         name: part of the key.
-        size: number of cells; 0 where it grows with a registry (violations).
+        size: number of cells; 0 where a registry or the schema decides (violations, features).
         per_slice: kept for every slice, or for all traffic only.
         keep_s: tier name → seconds kept; None for every tier at the tier's own retention.
         narrow: tier names where a cell is 32 bits wide; elsewhere it is 64.

@@ -92,7 +92,7 @@ def feature_cells(
         schema_id: its id.
         features: n dictionaries as decoded.
         scores: float64[n], NaN where there is none.
-        broken: feature → row → `Code`, every violation of the batch.
+        broken: feature → row → `Code`, the first the value violates, for every value that does.
     """
     n = len(features)
     cells = np.empty((n, len(layout.blocks)), np.int64)

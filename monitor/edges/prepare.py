@@ -16,7 +16,7 @@ from monitor.core.drift.layout import FAMILY
 from monitor.core.errors import StoreUnavailable
 from monitor.core.feature_cells import FeatureCells, feature_cells
 from monitor.core.plan import ModelPlan
-from monitor.core.schema.violations import RECORD
+from monitor.core.schema.violations import RECORD, Code
 from monitor.core.slices.assign import OUTSIDE, Token, other_token, token_name
 from monitor.core.slices.spec import CategorySlice, CrossSlice, VersionSlice
 from monitor.ports import Clock, Store
@@ -27,6 +27,8 @@ _WAITS_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 _EXPLAINED_PER_KIND: Final = 8
 _NAMES_PER_CALL: Final = 5_000
 _SCHEMAS_MAX: Final = 10_000
+_OF_RECORD: Final = frozenset({Code.UNEXPECTED, Code.BAD_TIMESTAMP, Code.SCORE_RANGE})
+"""Violations of the record itself: a feature may bear the name they go by."""
 
 Retry = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 Ints = NDArray[np.int64]
@@ -103,18 +105,22 @@ class Preparer:
     async def cells(
         self, plan: ModelPlan, batch: PredictionBatch, violations: Violations
     ) -> FeatureCells | None:
-        """Where the values of features are counted, if the model has a schema."""
+        """Where the values of features are counted; None without a schema, or past the cap of layouts."""
         layout = plan.layout
         if layout is None:
             return None
         if plan.name not in self._schema_ids:
             (self._schema_ids[plan.name],) = await self._ids(plan, FAMILY, [layout.fingerprint], _SCHEMAS_MAX)
+        schema_id = self._schema_ids[plan.name]
+        if schema_id == 0:
+            return None
         broken: dict[str, dict[int, int]] = {}
         for row, name, code in zip(
             violations.rows.tolist(), violations.names, violations.codes.tolist(), strict=True
         ):
-            broken.setdefault(name, {}).setdefault(row, code)
-        return feature_cells(layout, self._schema_ids[plan.name], batch.features, batch.scores, broken)
+            if code not in _OF_RECORD:
+                broken.setdefault(name, {}).setdefault(row, code)
+        return feature_cells(layout, schema_id, batch.features, batch.scores, broken)
 
     async def _features(self, plan: ModelPlan) -> dict[str, int]:
         known = self._feature_ids.get(plan.name)

@@ -99,11 +99,12 @@ class FeatureLayout:
         """The layout of a schema."""
         blocks: list[Block] = []
         start = 0
-        for name, feature in schema.features.items():
+        features = [(name, feature) for name, feature in schema.features.items() if name != SCORE]
+        for name, feature in features:
             blocks.append(_block(name, feature, start))
             start += blocks[-1].size
         blocks.append(Block(SCORE, BlockKind.SCORE, start, FIRST + SCORE_CELLS))
-        numeric = [(name, f.reference) for name, f in schema.features.items() if f.type in NUMERIC]
+        numeric = [(name, feature.reference) for name, feature in features if feature.type in NUMERIC]
         tails = [
             (r.quantiles[0], r.quantiles[-1]) if r is not None and r.quantiles else (np.nan, np.nan)
             for _, r in numeric
