@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
+from monitor.config.legitimate import Stratum, crossings, parse_legitimate, with_bins
 from monitor.config.problems import Problem, Problems, Section, nearest
 from monitor.config.values import DurationS, ExistingFile, InstantMs, RatePerS, Share, existing_file
 from monitor.core.errors import SchemaError
@@ -206,6 +207,9 @@ class ModelSettings(Section):
     protected: tuple[str, ...] = Field(
         (), description="Features whose groups must be served alike; each is a slice too."
     )
+    legitimate: Annotated[tuple[Stratum, ...], BeforeValidator(parse_legitimate)] = Field(
+        (), description="Features that may justify a difference; groups are compared within their strata too."
+    )
     entity: str | None = Field(None, description="Feature that names whose rows are not independent.")
     labels: LabelSettings = Field(default_factory=LabelSettings, description="The wait for labels.")
     alerts: AlertSettings = Field(default_factory=AlertSettings, description="What is worth an alert.")
@@ -213,10 +217,14 @@ class ModelSettings(Section):
 
     @property
     def slice_specs(self) -> tuple[SliceSpec, ...]:
-        """Every declaration that is counted: declared ones, protected features, the model version."""
+        """Every declaration that is counted.
+
+        Those declared, protected features, their crossings with legitimate ones, the model version.
+        """
         declared = {spec.feature for spec in self.slices if isinstance(spec, BinSlice | CategorySlice)}
         protected = tuple(CategorySlice(name) for name in self.protected if name not in declared)
-        return (*self.slices, *protected, VersionSlice())
+        crossed = crossings(self.protected, self.legitimate, self.slices)
+        return (*self.slices, *protected, *crossed, VersionSlice())
 
     @property
     def reference_file(self) -> Path | None:
@@ -254,6 +262,25 @@ class ModelSettings(Section):
         if problems:
             raise Problems(problems)
         return protected
+
+    @field_validator("legitimate")
+    @classmethod
+    def _legitimate_known(cls, legitimate: tuple[Stratum, ...], info: ValidationInfo) -> tuple[Stratum, ...]:
+        found: list[Stratum] = []
+        problems: list[Problem] = []
+        for position, spec in enumerate(legitimate):
+            complaint = _unknown_feature(spec.feature, info)
+            if spec.feature in info.data.get("protected", ()):
+                complaint = f"{spec.feature} is protected: it cannot justify a difference as well"
+            try:
+                found.append(with_bins(spec, info.data.get("slices", ()), info.data.get("feature_schema")))
+            except ValueError as error:
+                complaint = complaint or str(error)
+            if complaint:
+                problems.append(Problem((position,), complaint))
+        if problems:
+            raise Problems(problems)
+        return tuple(found)
 
 
 def _unknown_feature(feature: str, info: ValidationInfo) -> str:

@@ -46,8 +46,8 @@ def test_a_gap_of_mix_alone_and_a_gap_of_the_model_alone() -> None:
     )
     model = explain_gap(confusion(10_000, 0.41, 0.3, 0.10), confusion(50_000, 0.41, 0.2, 0.05))
     assert model.notes == (
-        "error rate is 7.1 points higher; its label mix (41 % positives against 41 %) does not explain that: "
-        "the model is worse by 7.1 points on the same labels",
+        "error rate is 7.0 points higher; its label mix (41 % positives against 41 %) does not explain that: "
+        "the model is worse by 7.0 points on the same labels",
     )
     assert model.values["label_mix"]["mix"]["value"] == pytest.approx(0.0, abs=1e-9)
 

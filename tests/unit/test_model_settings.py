@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from monitor.config import ModelSettings
-from monitor.core.slices import BinSlice, CategorySlice, VersionSlice
+from monitor.core.schema import FeatureSchema
+from monitor.core.slices import BinSlice, CategorySlice, CrossSlice, VersionSlice
 
 
 def test_a_protected_feature_is_a_slice_unless_it_is_one_already() -> None:
@@ -31,3 +33,61 @@ def test_silences_are_stretches_that_may_repeat() -> None:
     ):
         with pytest.raises(ValueError, match=told):
             ModelSettings.model_validate({"alerts": {"silences": [wrong]}})
+
+
+def _schema(**features: object) -> FeatureSchema:
+    return FeatureSchema.model_validate({"features": features})
+
+
+def test_protected_features_are_crossed_with_legitimate_ones() -> None:
+    bins = {"feature": "credit_score", "bins": [600, 700]}
+    model = ModelSettings.model_validate(
+        {
+            "slices": [{"feature": "age", "bins": [40]}, ["sex", "occupation"]],
+            "protected": ["sex", "age"],
+            "legitimate": [bins, "occupation"],
+        }
+    )
+    score, age = BinSlice("credit_score", (600.0, 700.0)), BinSlice("age", (40.0,))
+    assert model.slice_specs == (
+        age,
+        CrossSlice(("occupation", "sex")),
+        CategorySlice("sex"),
+        CrossSlice(("credit_score", "sex"), bins=(score,)),
+        CrossSlice(("age", "credit_score"), bins=(age, score)),
+        CrossSlice(("age", "occupation"), bins=(age,)),
+        VersionSlice(),
+    )
+
+
+def test_a_legitimate_number_has_bins_from_a_slice_or_from_its_reference() -> None:
+    sliced = ModelSettings.model_validate(
+        {"slices": [{"feature": "score", "bins": [1, 2]}], "legitimate": ["score"]}
+    )
+    assert sliced.legitimate == (BinSlice("score", (1.0, 2.0)),)
+    values = np.arange(1, 10_001) / 10.0
+    levels = 0.01 + 0.98 * np.arange(25) / 24
+    reference = {"rows": 10_000, "quantiles": np.quantile(values, levels).tolist()}
+    schema = _schema(score={"type": "number", "reference": reference})
+    model = ModelSettings.model_validate({"schema": schema, "legitimate": ["score"]})
+    assert model.legitimate == (BinSlice("score", (200.0, 400.0, 600.0, 800.0)),)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"legitimate": "score"}, "expected a list"),
+        ({"legitimate": [["a", "b"]]}, "expected a feature, or"),
+        ({"legitimate": ["a", {"feature": "a", "bins": [1]}]}, "declared twice: a"),
+        ({"legitimate": [{"feature": "a", "bins": [2, 1]}]}, "increasing numbers"),
+        ({"legitimate": ["sex"], "protected": ["sex"]}, "sex is protected"),
+        (
+            {"legitimate": ["score"], "schema": _schema(score={"type": "number"})},
+            "write {feature: score, bins",
+        ),
+        ({"legitimate": ["scor"], "schema": _schema(score={"type": "number"})}, "did you mean score"),
+    ],
+)
+def test_mistakes_in_legitimate_features_are_told(settings: dict[str, object], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        ModelSettings.model_validate(settings)

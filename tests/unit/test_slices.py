@@ -28,6 +28,10 @@ from monitor.core.slices.spec import features_of
     [
         ("sex", CategorySlice("sex")),
         (["sex", "race"], CrossSlice(("race", "sex"))),
+        (
+            ["sex", {"feature": "age", "bins": [25]}],
+            CrossSlice(("age", "sex"), bins=(BinSlice("age", (25.0,)),)),
+        ),
         ({"feature": "age", "bins": [25, 40]}, BinSlice("age", (25.0, 40.0))),
         ({"feature": "merchant", "top": 50}, CategorySlice("merchant", 50)),
         (
@@ -47,6 +51,9 @@ def test_every_form_is_read(written: Any, spec: object) -> None:
         (7, "a slice is a feature name"),
         (["sex"], "two or three features"),
         (["sex", "sex"], "each feature once"),
+        (["sex", {"feature": "sex", "bins": [1]}], "each feature once"),
+        (["sex", {"feature": "age", "top": 5}], "numbers with bins"),
+        (["sex", {"feature": "age", "bins": [2, 1]}], "increasing numbers"),
         ({"feature": "age", "bins": [40, 25]}, "increasing numbers"),
         ({"feature": "age", "bin": [25]}, "did you mean bins"),
         ({"feature": "age"}, "expected {feature, bins}"),
@@ -115,6 +122,10 @@ def test_conditions_and_crossings_and_versions() -> None:
     assert codes(spec, rows) == ['{"slice":"new"}', None, None, None]
     crossed = codes(CrossSlice(("race", "sex")), [{"sex": "F", "race": "B"}, {"sex": "F"}])
     assert crossed == ['{"race":"B","sex":"F"}', '{"race":"(missing)","sex":"F"}']
+    binned = codes(
+        parse_slice(["sex", {"feature": "age", "bins": [30]}]), [{"sex": "F", "age": 30}, {"age": "x"}]
+    )
+    assert binned == ['{"age":"[30, inf)","sex":"F"}', '{"age":"(missing)","sex":"(missing)"}']
     assert codes(VersionSlice(), [{}, {}], ["3", None]) == ['{"model_version":"3"}', None]
     assert token_name(CategorySlice("m"), other_token(CategorySlice("m"))) == '{"m":"(other)"}'
     assert features_of(spec) == ("days", "kind")

@@ -8,6 +8,7 @@ from monitor.core.slices.spec import (
     SliceSpec,
     VersionSlice,
     WhereSlice,
+    crossing,
     parse_slice,
     slice_key,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "SliceSpec",
     "VersionSlice",
     "WhereSlice",
+    "crossing",
     "parse_slice",
     "slice_key",
 ]

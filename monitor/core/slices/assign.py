@@ -157,17 +157,25 @@ def _tokens(
             name = spec.feature
             return [_text(row.get(name)) for row in features]
         case CrossSlice():
-            columns = [[_text(row.get(name)) for row in features] for name in spec.features]
-            return list(zip(*columns, strict=True))
+            return list(zip(*(_values(spec, name, features) for name in spec.features), strict=True))
         case BinSlice():
-            return _bin_tokens(spec, [row.get(spec.feature) for row in features])
+            return [*_bin_tokens(spec, [row.get(spec.feature) for row in features])]
         case WhereSlice():
             return ["in" if _holds(spec, row) else None for row in features]
         case VersionSlice():
             return [None if version is None else _text(version) for version in versions]
 
 
-def _bin_tokens(spec: BinSlice, values: Sequence[Any]) -> list[Token | None]:
+def _values(spec: CrossSlice, name: str, features: Sequence[Features]) -> list[str]:
+    """One side of a crossing: its bins, where it has some."""
+    values = [row.get(name) for row in features]
+    for bins in spec.bins:
+        if bins.feature == name:
+            return _bin_tokens(bins, values)
+    return [_text(value) for value in values]
+
+
+def _bin_tokens(spec: BinSlice, values: Sequence[Any]) -> list[str]:
     numbers = np.array([_number(value) for value in values], np.float64)
     labels = (*spec.labels, MISSING)
     index = np.searchsorted(np.array(spec.bins), numbers, side="right")

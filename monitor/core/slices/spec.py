@@ -3,6 +3,7 @@
     slices:
       - sex                                              # a slice for each category
       - [sex, race]                                      # a slice for each pair that occurs
+      - [sex, {feature: age, bins: [25, 40, 65]}]        # the same, with a number in bins
       - {feature: age, bins: [25, 40, 65]}               # (-inf, 25) [25, 40) [40, 65) [65, inf)
       - {feature: merchant, top: 50}                     # the first 50 values seen, the rest "(other)"
       - {name: new users, where: {account_age_days: {lt: 30}}}
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final
@@ -52,19 +53,6 @@ class CategorySlice:
 
 
 @dataclass(frozen=True, slots=True)
-class CrossSlice:
-    """A slice for each combination of two or three features."""
-
-    features: tuple[str, ...]
-    top: int = VALUES_MAX
-
-    @property
-    def name(self) -> str:
-        """How a person refers to the declaration."""
-        return " × ".join(self.features)
-
-
-@dataclass(frozen=True, slots=True)
 class BinSlice:
     """A slice for each half-open bin of a numeric feature; edges strictly increase."""
 
@@ -88,6 +76,20 @@ class BinSlice:
             f"{'(' if i == 0 else '['}{low}, {high})"
             for i, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True))
         )
+
+
+@dataclass(frozen=True, slots=True)
+class CrossSlice:
+    """A slice for each combination of two or three features; `bins` are those of numbers among them."""
+
+    features: tuple[str, ...]
+    top: int = VALUES_MAX
+    bins: tuple[BinSlice, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """How a person refers to the declaration."""
+        return " × ".join(self.features)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +143,7 @@ def parse_slice(value: Any) -> SliceSpec:
     if isinstance(value, str) and value:
         return CategorySlice(value)
     if isinstance(value, list):
-        if not 2 <= len(value) <= 3 or not all(isinstance(item, str) and item for item in value):
-            raise ValueError(f"a crossing names two or three features, e.g. [sex, race]; got {value!r}")
-        if len(set(value)) < len(value):
-            raise ValueError(f"a crossing names each feature once; got {value!r}")
-        return CrossSlice(tuple(sorted(value)))
+        return _cross(value)
     if not isinstance(value, dict):
         raise ValueError(
             "a slice is a feature name, a list of names, {feature, bins}, {feature, top} or {name, where}; "
@@ -168,6 +166,28 @@ def parse_slice(value: Any) -> SliceSpec:
     raise ValueError(
         f"expected {{feature, bins}}, {{feature, top}} or {{name, where}}; got the keys {sorted(value)}"
     )
+
+
+def _cross(value: list[Any]) -> CrossSlice:
+    parts = [parse_slice(item) if isinstance(item, dict) else item for item in value]
+    bins = tuple(part for part in parts if isinstance(part, BinSlice))
+    names: list[Any] = [part.feature if isinstance(part, BinSlice) else part for part in parts]
+    if not 2 <= len(names) <= 3 or not all(isinstance(name, str) and name for name in names):
+        raise ValueError(
+            f"a crossing names two or three features, e.g. [sex, race], numbers with bins; got {value!r}"
+        )
+    if len(set(names)) < len(names):
+        raise ValueError(f"a crossing names each feature once; got {value!r}")
+    return crossing(names, bins)
+
+
+def crossing(features: Iterable[str], bins: Iterable[BinSlice] = ()) -> CrossSlice:
+    """A crossing in its canonical order.
+
+    >>> crossing(["sex", "age"], [BinSlice("age", (25.0,))]).name
+    'age × sex'
+    """
+    return CrossSlice(tuple(sorted(features)), bins=tuple(sorted(bins, key=lambda part: part.feature)))
 
 
 def _name(key: str, value: Any) -> str:
