@@ -178,6 +178,16 @@ def test_a_schema_without_reference_counts_presence() -> None:
     assert layout.fingerprint != LAYOUT.fingerprint
 
 
+def test_a_feature_cannot_take_the_place_of_the_score() -> None:
+    schema = FeatureSchema.parse("version: 1\nfeatures: {'@score': {type: number}, age: {type: number}}")
+    layout = FeatureLayout.of(schema)
+    assert [(block.name, block.kind) for block in layout.blocks] == [
+        ("age", BlockKind.PRESENT),
+        (SCORE, BlockKind.SCORE),
+    ]
+    assert layout.numeric == ("age",)
+
+
 @pytest.mark.parametrize("change", [{"minimum": -5.0}, {"tolerated": 0.5}, {"note": "n"}])
 def test_the_layout_is_the_same_while_its_cells_mean_the_same(change: dict[str, Any]) -> None:
     features = dict(SCHEMA.features)
