@@ -155,7 +155,9 @@ def stored(reader: CounterReader, tier: Tier) -> Counter[tuple[str, int, str, in
     for kind, name, slice_id in wanted:
         for bucket in range(START_S // tier.bucket_s * tier.bucket_s, START_S + SPAN_S, tier.bucket_s):
             (counts,) = reader.read([CellKey(kind, tier, bucket, "credit", slice_id)])
-            for cell in [] if counts is None else np.flatnonzero(counts).tolist():
+            if counts is None:
+                continue
+            for cell in np.flatnonzero(counts).tolist():
                 total[kind.name, max(bucket, START_S), name, cell] += int(counts[cell])
     return total
 
