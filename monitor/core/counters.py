@@ -124,6 +124,8 @@ class Kind:
         per_slice: kept for every slice, or for all traffic only.
         keep_s: tier name → seconds kept; None for every tier at the tier's own retention.
         narrow: tier names where a cell is 32 bits wide; elsewhere it is 64.
+        guard: of a kind that only labels add to, the kind their predictions were counted in: an array begins
+            only where its guard's is kept still.
     """
 
     name: str
@@ -131,6 +133,7 @@ class Kind:
     per_slice: bool
     keep_s: dict[str, int] | None = None
     narrow: frozenset[str] = frozenset()
+    guard: Kind | None = None
 
     def kept_s(self, tier: Tier) -> int:
         """Seconds this kind is kept in `tier`; 0 when it is not kept there."""
@@ -149,7 +152,9 @@ SCALARS: Final = Kind("scalars", len(Scalar), per_slice=True)
 JOIN: Final = Kind("join", len(Join), per_slice=False)
 VIOLATIONS: Final = Kind("violations", 0, per_slice=False)
 SCORES: Final = Kind("scores", SCORE_BINS * SCORE_PARTS, True, _CURVE_KEEP_S, frozenset({"1m"}))
-CALIBRATION: Final = Kind("calibration", CALIBRATION_BINS * CALIBRATION_PARTS, True, _CURVE_KEEP_S)
+CALIBRATION: Final = Kind(
+    "calibration", CALIBRATION_BINS * CALIBRATION_PARTS, True, _CURVE_KEEP_S, guard=SCORES
+)
 
 FEATURES: Final = Kind("features", 0, per_slice=False, narrow=frozenset({"1s", "10s", "1m"}))
 """Histograms of all features and of the score, laid out by `monitor.core.drift.layout`; the id of that layout
@@ -199,7 +204,8 @@ class Increment:
         key: which array.
         cells: cell numbers, strictly increasing, int64[n].
         amounts: what to add, all positive, int64[n].
-        create: False for label-side increments, which must not bring an expired bucket back.
+        create: False for label-side increments, which must not bring an expired bucket back; only where the
+            kind has a guard that is kept still do they begin an array.
         ttl_s: seconds to live if this increment creates the key.
     """
 

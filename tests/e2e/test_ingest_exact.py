@@ -5,9 +5,19 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator
 
+import numpy as np
 import pytest
 
-from monitor.core.counters import DEFAULT_TIERS, JOIN, SCALARS, CellKey, Join, Scalar
+from monitor.core.counters import (
+    CALIBRATION,
+    DEFAULT_TIERS,
+    JOIN,
+    SCALARS,
+    SCORES,
+    CellKey,
+    Join,
+    Scalar,
+)
 from monitor.edges.memory import ManualClock, MemoryReader, MemoryStore
 from monitor.edges.redis.reader import RedisReader
 from monitor.edges.redis.store import RedisStore
@@ -59,6 +69,14 @@ async def test_two_workers_count_exactly(stores: tuple[Store, CounterReader], se
                 await worker.take(partitions[index::2])
     for tier in DEFAULT_TIERS:
         assert counted(reader, MODELS, tier) == dict(oracle(log.raw(), tier.bucket_s))
+    for model in MODELS:
+        ids = [0, *reader.registry(model, "slices").values()]
+        for kind, cell in ((SCORES, Scalar.SCORED), (CALIBRATION, Scalar.RATED)):
+            hour = [CellKey(k, DEFAULT_TIERS[2], START_S, model, i) for k in (kind, SCALARS) for i in ids]
+            found = [np.zeros(60, np.int64) if array is None else array for array in reader.read(hour)]
+            assert [int(array[::3].sum()) for array in found[: len(ids)]] == [
+                int(array[cell]) for array in found[len(ids) :]
+            ]
     fences = await store.fences(partitions)
     for partition, records in log.partitions.items():
         assert [fence.offset if fence else None for fence in fences[partition]] == [len(records)] * 2

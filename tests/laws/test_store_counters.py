@@ -126,6 +126,23 @@ async def test_what_a_label_adds_makes_no_bucket(any_backend: Backend, open_stor
     assert any_backend.reader().read([key(bucket_s=START_S + 60)]) == [None]
 
 
+async def test_what_only_labels_add_to_begins_and_ends_with_its_guard(
+    any_backend: Backend, open_store: Open
+) -> None:
+    adding = await adder(any_backend, open_store)
+    reader = any_backend.reader()
+    label = plus(key(CALIBRATION), [3], [1], create=False)
+    taken = plus(key(CALIBRATION, retracted=True), [3], [1], create=False)
+    await adding.add(label, taken)
+    assert reader.read([key(CALIBRATION)]) == [None]
+    await adding.add(label, plus(key(SCORES), [9], [1], ttl_s=1))  # whatever the order
+    await adding.add(label, taken)
+    assert sums(reader.read([key(CALIBRATION)])[0]) == {3: 1}
+    any_backend.pass_ms(1_050)
+    await adding.add(label)
+    assert reader.read([key(SCORES), key(CALIBRATION)]) == [None, None]
+
+
 async def test_a_correction_does_not_bring_an_expired_bucket_back(
     any_backend: Backend, open_store: Open
 ) -> None:

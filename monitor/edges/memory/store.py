@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from monitor.core.counters import RANKING, RANKING_ROW, SCORES, Increment, Rows
+from monitor.core.counters import RANKING, RANKING_ROW, SCORES, CellKey, Increment, Rows
 from monitor.core.errors import StoreRefused
 from monitor.edges.memory.clock import WallClock
 from monitor.edges.memory.contents import Array, Contents, Shard, address
@@ -192,10 +192,13 @@ class MemoryStore:
     def _add(self, shard: Shard, increment: Increment, *, makes: bool) -> None:
         key = increment.key
         array = self.contents.live(shard, key)
-        if not len(increment.cells) or (array is None and not makes):
+        if not len(increment.cells):
             return
         if array is None:
-            expires_ms = self.contents.clock.now_ms() + increment.ttl_s * 1_000
+            now_ms = self.contents.clock.now_ms()
+            expires_ms = now_ms + increment.ttl_s * 1_000 if makes else self._guarded_ms(shard, key)
+            if expires_ms <= now_ms:
+                return
             empty = np.zeros(key.kind.size, np.int64)
             array = shard.arrays[address(key)] = Array(expires_ms, empty, empty.copy())
         cells = array.retracted if key.retracted else array.plain
@@ -209,6 +212,14 @@ class MemoryStore:
             array.retracted = cells
         else:
             array.plain = cells
+
+    def _guarded_ms(self, shard: Shard, key: CellKey) -> float:
+        """When an array that begins with a label expires: with its guard; 0 where it may not begin."""
+        guard = key.kind.guard
+        kept = None if guard is None or key.retracted else self.contents.live(shard, replace(key, kind=guard))
+        if guard is None or kept is None:
+            return 0.0
+        return kept.expires_ms - (guard.kept_s(key.tier) - key.kind.kept_s(key.tier)) * 1_000
 
     def _append(self, shard: Shard, rows: Rows) -> None:
         key = rows.key

@@ -149,9 +149,17 @@ for _, item in ipairs(creates) do -- {key, width, cells, amounts, ttl_ms}
     redis.call('PEXPIRE', item[1], item[5])
   end
 end
-for _, item in ipairs(adds) do -- {key, width, cells, amounts}; a bucket that expired stays gone
+-- {key, width, cells, amounts, guard, shorter_ms}: a bucket that expired stays gone. What only labels add to
+-- begins while its guard lives, and ends with it.
+for _, item in ipairs(adds) do
   if redis.call('EXISTS', item[1]) == 1 then
     add(item[1], item[2], item[3], item[4])
+  elseif item[5] then
+    local left_ms = redis.call('PTTL', item[5]) - item[6]
+    if left_ms > 0 then
+      add(item[1], item[2], item[3], item[4])
+      redis.call('PEXPIRE', item[1], left_ms)
+    end
   end
 end
 for _, item in ipairs(retracts) do -- {twin, width, cells, amounts, plain}

@@ -167,8 +167,13 @@ def _increments(
             retracts.append([name + keys.RETRACTED, width, cells, amounts, name])
         elif _makes(increment):
             creates.append([name, width, cells, amounts, increment.ttl_s * 1_000])
-        else:
+        elif key.kind.guard is None:
             adds.append([name, width, cells, amounts])
+        else:
+            guard = key.kind.guard
+            shorter_s = guard.kept_s(key.tier) - key.kind.kept_s(key.tier)
+            where = array(shard, replace(key, kind=guard))
+            adds.append([name, width, cells, amounts, where, shorter_s * 1_000])
     return creates, adds, retracts
 
 
