@@ -9,7 +9,20 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from monitor.cli import alerts, check, demo, init, replay, run, schema, slices, up, version, violations
+from monitor.cli import (
+    alerts,
+    check,
+    demo,
+    fairness,
+    init,
+    replay,
+    run,
+    schema,
+    slices,
+    up,
+    version,
+    violations,
+)
 from monitor.core.errors import MonitorError
 
 EXIT_ERROR = 2
@@ -53,6 +66,7 @@ app.command("check")(check.check)
 app.command("run")(run.run)
 app.command("replay")(replay.replay)
 app.command("slices")(slices.slices)
+app.command("fairness")(fairness.fairness)
 app.command("violations")(violations.violations)
 app.command("alerts")(alerts.alerts)
 app.add_typer(schema.app, name="schema")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from monitor.core.counters import SliceCounts
 from monitor.core.metrics.estimate import Estimate
 from monitor.core.times import format_instant
 from monitor.core.windows import Window
@@ -51,6 +52,29 @@ class SliceReport:
                 answer[name]["window"] = self.wider.to_dict()
         answer["window"] = self.window.to_dict()
         return answer
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Counters of slices of some features in one window.
+
+    Attributes:
+        window: the window of the scalars.
+        wider: window of score curves and calibration, where they are kept less finely; None where it is the
+            same, or where they are not kept.
+        declared: sets of features that slices of the model are made of.
+        slices: definition and counters of each slice with requests.
+    """
+
+    window: Window
+    wider: Window | None
+    declared: frozenset[frozenset[str]]
+    slices: Sequence[tuple[Mapping[str, str], SliceCounts]]
+
+    def of(self, features: Iterable[str]) -> list[tuple[Mapping[str, str], SliceCounts]]:
+        """Slices made of exactly these features."""
+        wanted = set(features)
+        return [(parts, counts) for parts, counts in self.slices if parts.keys() == wanted]
 
 
 @dataclass(frozen=True)

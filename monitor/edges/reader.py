@@ -11,7 +11,7 @@ speaks of, or why there is none.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Final
 
@@ -39,7 +39,7 @@ from monitor.core.errors import QueryError
 from monitor.core.estimation import ESTIMATES, estimate_slices
 from monitor.core.estimation.slices import all_undefined
 from monitor.core.metrics import METRICS, Estimate, Metric
-from monitor.core.reports import JoinReport, Point, SliceReport, ViolationRow
+from monitor.core.reports import Groups, JoinReport, Point, SliceReport, ViolationRow
 from monitor.core.schema.violations import RECORD, Code
 from monitor.core.slices.spec import slice_key
 from monitor.core.times import format_duration
@@ -171,6 +171,46 @@ class MetricsReader:
         else:
             drawn = {slice_id: SliceCounts(found) for slice_id, found in seen.items()}
         return {named[slice_id]: counts for slice_id, counts in drawn.items()}
+
+    def groups(
+        self,
+        model: str,
+        features: Sequence[Collection[str]],
+        since: Duration | None = None,
+        from_: Instant | None = None,
+        to: Instant | None = None,
+    ) -> Groups:
+        """The counters of every slice that is made of exactly one of these sets of features.
+
+        `[{"sex"}, {"sex", "credit_score"}]` reads the groups of `sex`, and those of its crossing.
+
+        Raises:
+            QueryError: as `slices`.
+        """
+        question = self._windows.question(model, since, from_, to)
+        question, (window,) = self._windows.cut(question, [question.span])
+        parts = {number: json.loads(key) for number, key in self._slices(model, None).items()}
+        wanted = [set(names) for names in features]
+        ids = [number for number, definition in parts.items() if definition.keys() in wanted]
+        scalars = self._windows.sums(SCALARS, model, ids, window.parts) if ids else {}
+        curves = self._windows.curve_window(question, window)
+        arrays: dict[Kind, dict[int, Counts]] = {SCORES: {}, CALIBRATION: {}}
+        if ids and curves.refusal is None:
+            for kind in arrays:
+                arrays[kind] = self._windows.sums(kind, model, ids, curves.window.parts)
+        return Groups(
+            window,
+            curves.window if curves.differs and curves.refusal is None else None,
+            frozenset(frozenset(definition) for definition in parts.values() if definition),
+            [
+                (
+                    parts[number],
+                    SliceCounts(found, arrays[SCORES].get(number), arrays[CALIBRATION].get(number)),
+                )
+                for number, found in scalars.items()
+                if found[Scalar.REQUESTS]
+            ],
+        )
 
     def violations(
         self,

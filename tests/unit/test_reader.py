@@ -191,6 +191,25 @@ def test_rankings_that_miss_rows_are_not_read() -> None:
     assert report["roc_auc"] == auc(merge(fold(rows) for rows in small.rows(NOON + 60, NOON + 300)))
 
 
+def test_groups_are_the_slices_of_exactly_these_features(traffic: Traffic) -> None:
+    found = traffic.reader.groups("income", [{"sex"}, {"sex", "race"}], from_=NOON, to=NOON + 600)
+    assert found.declared == {frozenset({"sex"})}
+    assert found.wider is None
+    assert found.of(["sex", "race"]) == []
+    assert [parts for parts, _ in found.of(["sex"])] == [{"sex": "Female"}, {"sex": "Male"}]
+    for number, (_, counts) in enumerate(found.slices, 1):
+        expected = merge(fold(rows) for rows in traffic.rows(NOON, NOON + 600, number))
+        assert (counts.scalars == expected.scalars).all()
+        assert counts.calibration is not None
+        assert (counts.calibration == expected.calibration).all()
+    recent = traffic.reader.groups("income", [{"sex"}], since="20m")
+    assert recent.wider is not None
+    assert all(counts.calibration is not None for _, counts in recent.slices)
+    fine = traffic.reader.groups("income", [{"sex"}], from_=NOON + 10, to=NOON + 50)
+    assert fine.wider is None
+    assert all(counts.calibration is None for _, counts in fine.slices)
+
+
 def test_counts_are_those_of_the_rows(traffic: Traffic) -> None:
     counts = traffic.reader.counts("income", from_=NOON, to=NOON + 600, where={"sex": "Male"})
     expected = merge(fold(rows) for rows in traffic.rows(NOON, NOON + 600, 2))
