@@ -211,3 +211,9 @@ def test_a_tuple_of_records_is_a_chunk() -> None:
     assert account.rows.tolist() == [1]
     assert account.explain((RIGHT, {}), 0).feature == "age"
     assert RECORD not in SCHEMA.features
+
+
+def test_text_that_is_not_unicode_is_refused_though_nothing_else_is_asked_of_it() -> None:
+    schema = FeatureSchema.parse("version: 1\nfeatures: {note: {type: string}}")
+    assert not schema.compiled.accepts({"note": "\ud800"})
+    assert schema.compiled.accepts({"note": "Zürich\n"})

@@ -33,6 +33,7 @@ from monitor.core.schema.violations import (
 )
 
 _ABSENT: Final = object()
+_ANY_TEXT: Final = r"\A"
 _NAMED_MAX: Final = 3
 """Unexpected features that a message names."""
 
@@ -268,7 +269,8 @@ def _core_number(feature: Feature) -> CoreSchema:
 
 
 def _core_text(feature: Feature) -> CoreSchema:
-    pattern = None if feature.pattern is None else whole_text_pattern(feature.pattern)
+    # A pattern in any case: without one, text that is not valid Unicode passes.
+    pattern = _ANY_TEXT if feature.pattern is None else whole_text_pattern(feature.pattern)
     text = core_schema.str_schema(strict=True, pattern=pattern, max_length=feature.max_length)
     if feature.type is FeatureType.CATEGORY and feature.closed:
         return core_schema.chain_schema([text, core_schema.literal_schema(list(feature.categories or ()))])

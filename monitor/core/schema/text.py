@@ -93,6 +93,8 @@ def read_yaml(text: str) -> tuple[Any, list[str]]:
         loader = _Loader(text)
         document = loader.get_single_data()
     except (yaml.YAMLError, ValueError, RecursionError) as error:
+        if "nesting depth" in str(error):  # newer parsers have a limit of their own
+            return None, [f"nested deeper than {DEPTH_MAX} levels"]
         return None, [_in_one_line(error)]
     return document, loader.problems
 
