@@ -37,14 +37,16 @@ def car_loans_alert_windows(data: Path) -> dict[str, Any]:
     (labels,) = _columns(data / "car_loan_analysis_target.csv.gz", "repaid")
     config = Degradation(min_effect=1.001)
     streams = [DegradationStream(ALL_SLICE, metric, 1.0) for metric in Watched]
-    state = degradation.align(config, DegradationState.fresh(), streams, {ALL_SLICE: _counts(*reference)})
+    state = degradation.align(
+        config, DegradationState.fresh(), streams, {ALL_SLICE: slice_counts(*reference)}
+    )
     names = {ALL_SLICE: SliceName(ALL_SLICE, "{}")}
     bar, every = np.full(len(streams), LOG_THRESHOLD), np.ones(len(streams), np.bool_)
     evidence: dict[str, list[float]] = {metric.value: [] for metric in Watched}
     alerts: dict[str, list[int]] = {metric.value: [] for metric in Watched}
     for place, at in enumerate(range(0, len(scores), WINDOW)):
         part = slice(at, at + WINDOW)
-        bucket = {ALL_SLICE: _counts(scores[part], decisions[part], labels[part])}
+        bucket = {ALL_SLICE: slice_counts(scores[part], decisions[part], labels[part])}
         state = degradation.step(config, state, bucket, place * 1000, every)
         for stream, value in zip(streams, state.tracker.log_evidence.tolist(), strict=True):
             evidence[stream.metric.value].append(round(value, 1))
@@ -60,7 +62,8 @@ def car_loans_alert_windows(data: Path) -> dict[str, Any]:
     }
 
 
-def _counts(scores: Floats, decisions: Floats, labels: Floats) -> SliceCounts:
+def slice_counts(scores: Floats, decisions: Floats, labels: Floats) -> SliceCounts:
+    """Labelled rows as the product counts them."""
     n = len(scores)
     said, everyone = decisions.astype(np.int8), np.ones(n, np.bool_)
     values = prediction_values(scores, said, ~everyone, everyone) + label_values(scores, said, labels)

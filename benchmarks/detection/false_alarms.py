@@ -1,257 +1,389 @@
-"""What is said while nothing is wrong: stationary streams of five kinds, a month each.
+"""What is said while nothing is wrong: ten kinds of streams in five stationary worlds, a month each.
 
-Worlds: a constant rate; a daily cycle; a base rate and the slice's share that move together with the hour;
-rows that come seven a user with correlation 0.3; bursts of 20 to 50 retries of one failing request in one
-bucket of fifty.
-
-A stream is promised one false alarm a month. Gaps and declines are judged in hours of labels (the tier that
-the default label wait of a day gives), 50 rows of the slice among 1,000 an hour; declines by whole days too.
-Drift is judged in buckets of ten minutes of 200 values, within the day and by days. An alarm is an alert that
-opens; one that ends and opens again is counted again.
+Every stream has the threshold of one false alarm in 30 days of its own. An alarm is a detector's alert that
+opens; one that ends and opens again is counted again, which the lifecycle of alerts would not.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
-from rich.progress import track
-from river.drift import ADWIN, KSWIN, PageHinkley
 from scipy import stats
 
-from benchmarks.detection.configuration import DAILY, GAP, HOURLY, MONTH_S
+from benchmarks.detection import other_monitors, worlds
+from benchmarks.detection.configuration import DAILY, GAP, HOURLY, MONTH_S, PRODUCT
 from benchmarks.detection.delay import learned
-from monitor.core.counters import Scalar, SliceCounts
-from monitor.core.detectors import degradation, drift, slice_gap
+from benchmarks.detection.parallel import in_parallel
+from benchmarks.detection.worlds import (
+    DAY_S,
+    HOUR_S,
+    WORLDS,
+    Floats,
+    World,
+    draw,
+    labelled,
+    values,
+)
+from monitor.core.counters import ALL_SLICE, CODES, Scalar
+from monitor.core.detectors import (
+    calibration,
+    degradation,
+    ignored_slice,
+    missing_traffic,
+    slice_gap,
+    violation_rate,
+)
+from monitor.core.detectors.calibration import CalibrationState
 from monitor.core.detectors.degradation import DegradationState
 from monitor.core.detectors.degradation_measures import DegradationStream, Watched
-from monitor.core.detectors.drift import Cells, Drift, DriftState
-from monitor.core.detectors.finding import SliceName
+from monitor.core.detectors.drift import DriftState
+from monitor.core.detectors.finding import Finding, SliceName
 from monitor.core.detectors.gap_tables import Tables
-from monitor.core.drift import psi
-from monitor.core.drift.layout import FIRST, Block, BlockKind
+from monitor.core.detectors.gibberish import Gibberish
+from monitor.core.detectors.ignored_slice import ShareState
+from monitor.core.detectors.missing_traffic import MissingTraffic, TrafficState
+from monitor.core.detectors.violation_rate import ViolationRate, ViolationState, Watch
+from monitor.core.drift.layout import FIRST, FeatureLayout
+from monitor.core.evaluation import distributions
+from monitor.core.evaluation.distributions import Distributions, DistributionsState, LabelDrift, Seen
+from monitor.core.evidence.levels import SHARES
+from monitor.core.schema.inference import infer
+from monitor.core.schema.violations import Code
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+MINUTE_S: Final = 60
+ROWS: Final = 1_000
+"""Requests a bucket: of traffic in a minute, of labels in an hour."""
 
-WORLDS = ("constant", "daily cycle", "mix and rate together", "clusters", "retry bursts")
-HOUR_S, DAY_S, TEN_MINUTES_S = 3_600, 86_400, 600
-VALUES = 200
-EDGES = stats.norm.ppf(np.arange(1, 20) / 20)
-SIZE = FIRST + 20
+SHARE: Final = 0.05
+REFERENCE_ROWS: Final = 20_000
+VALUES: Final = 50
+"""Values of a feature a minute: 2,160,000 a month."""
+
+SIMULATED: Final = {
+    "gap of labels": "error rate 0.10 of a slice of 5 % and of the rest; 1,000 labels an hour, by the hour",
+    "gap of decisions": "positive rate 0.30 of a slice of 5 % and of the rest; 1,000 a minute, by the minute",
+    "decline": "accuracy, F1, ROC AUC and log loss; 1,000 labels an hour, by the hour and by the day",
+    "calibration": "meaning of scores; 1,000 labels an hour, by the hour",
+    "label drift": "share of positive labels, 0.30; 1,000 labels an hour, by the hour",
+    "drift": "a numeric feature; 50 values a minute, by the minute, the day and the hour of the week",
+    "violations": "rate 0.0005 where 0.001 is tolerated; 1,000 requests a minute, by the minute",
+    "gibberish": "rate 0.01 where 0.02 is tolerated; 1,000 requests a minute, by the minute",
+    "missing traffic": "30, 100, 1,000 and 5,000 requests a minute, by the minute",
+    "ignored slice": "a slice of 5 % of 1,000 requests a minute, by the minute",
+}
+
+Identity = tuple[str, str]
+
+
+@dataclass
+class Told:
+    """What a family said in one world: alarms, and what other monitors said of the same streams."""
+
+    alarms: int = 0
+    others: dict[str, float] = field(default_factory=dict)
+    standing: set[Identity] = field(default_factory=set)
+
+    def take(self, findings: Iterable[Finding]) -> None:
+        """Count the findings that were not there a bucket ago."""
+        held = {(f.kind.value, repr(sorted(f.subject.items(), key=str))) for f in findings if f.holds}
+        self.alarms += len(held - self.standing)
+        self.standing = held
 
 
 @dataclass(frozen=True)
-class Hour:
-    """Tables of every stream in one hour: rows and failures of slice and rest, int64[S]."""
+class Task:
+    """Streams of one family in one world."""
 
-    n1: Ints
-    s1: Ints
-    n2: Ints
-    s2: Ints
+    world: World
+    streams: int
+    days: float
+    seed: tuple[int, int]
+    rows_slow: int
 
+    @property
+    def rng(self) -> np.random.Generator:
+        """Its own."""
+        return np.random.default_rng(self.seed)
 
-def hours(world: str, streams: int, days: int, rng: np.random.Generator) -> Iterator[Hour]:
-    """Stationary traffic of one kind."""
-    for hour in range(24 * days):
-        phase = math.sin(2 * math.pi * hour / 24)
-        rate = 0.10 + (0.04 * phase if world in {"daily cycle", "mix and rate together"} else 0.0)
-        share = 0.05 * (1 + 0.6 * phase) if world == "mix and rate together" else 0.05
-        n1 = rng.binomial(1_000, share, streams)
-        n2 = 1_000 - n1
-        if world == "clusters":
-            yield Hour(n1, _clustered(rng, n1, rate), n2, _clustered(rng, n2, rate))
-            continue
-        s1, s2 = rng.binomial(n1, rate), rng.binomial(n2, rate)
-        if world == "retry bursts":
-            burst = np.where(rng.random(streams) < 0.02, rng.integers(20, 51, streams), 0)
-            mine = rng.random(streams) < 0.05
-            n1, s1 = n1 + burst * mine, s1 + burst * mine
-            n2, s2 = n2 + burst * ~mine, s2 + burst * ~mine
-        yield Hour(n1, s1, n2, s2)
+    @property
+    def names(self) -> dict[int, SliceName]:
+        """Slices 1 to S."""
+        return {i: SliceName(i, f'{{"s":"{i}"}}') for i in range(1, self.streams + 1)}
 
+    def starts(self, bucket_s: int) -> range:
+        """Of all buckets, seconds."""
+        return range(0, round(self.days * DAY_S), bucket_s)
 
-def _clustered(rng: np.random.Generator, rows: Ints, rate: float) -> Ints:
-    """Failures among rows that come seven a user, correlation 0.3 within a user."""
-    size = 7
-    users = -(-rows // size)
-    spread = (1 - 0.3) / 0.3
-    width = int(users.max())
-    odds = rng.beta(rate * spread, (1 - rate) * spread, (len(rows), width))
-    of_user = np.clip(rows[:, None] - size * np.arange(width), 0, size)
-    failures: Ints = rng.binomial(of_user, odds).sum(axis=1)
-    return failures
+    def bar(self, bucket_s: int, trackers: int = 1) -> Floats:
+        """One false alarm a month for each stream, shared by the trackers that watch it."""
+        return np.full(self.streams, math.log(trackers * MONTH_S / bucket_s))
 
 
-def gaps(world: str, streams: int, days: int, seed: int) -> tuple[int, int]:
-    """Alarms of gaps between a slice and the rest, and of a z-test with p < 0.05 on the same hours."""
-    rng = np.random.default_rng(seed)
-    state = learned(rng, streams)
-    names = {i: SliceName(i, f'{{"s":"{i}"}}') for i in range(1, streams + 1)}
-    bar = np.full(streams, math.log(MONTH_S / HOUR_S))
-    every, standing = np.ones(streams, np.bool_), np.zeros(streams, np.bool_)
-    alarms = naive = 0
-    for place, h in enumerate(hours(world, streams, days, rng)):
-        tables = Tables(h.n1, h.s1, h.n2, h.s2, np.zeros(streams, np.int64))
-        state = slice_gap.step(GAP, state, tables, place * HOUR_S * 1000, every)
-        state, _ = slice_gap.judge(GAP, state, names, bar, np.full(streams, 0.0))
-        alarms += int((state.tracker.open & ~standing).sum())
-        standing = state.tracker.open.copy()
-        pooled = (h.s1 + h.s2) / (h.n1 + h.n2)
-        error = np.sqrt(pooled * (1 - pooled) * (1 / np.maximum(h.n1, 1) + 1 / h.n2))
-        naive += int((np.abs(h.s1 / np.maximum(h.n1, 1) - h.s2 / h.n2) > 1.96 * error).sum())
-    return alarms, naive
+def label_gaps(task: Task) -> Told:
+    """Error rate of a slice against the rest, and a z-test of each hour on the same counts."""
+    return _gaps(task, 0.10, HOUR_S)
 
 
-def declines(world: str, streams: int, days: int, seed: int) -> int:
-    """Alarms of accuracy against a reference of 20,000 rows, within days and from day to day."""
-    rng = np.random.default_rng(seed)
-    told = [DegradationStream(i, Watched.ACCURACY, 1.0) for i in range(streams)]
-    names = {i: SliceName(i, f'{{"s":"{i}"}}') for i in range(streams)}
-    wrong = rng.binomial(20_000, 0.10, streams)
-    known = {i: _answered(20_000, int(wrong[i])) for i in range(streams)}
-    hourly = degradation.align(HOURLY, DegradationState.fresh(), told, known)
-    daily = degradation.align(DAILY, DegradationState.fresh(), told, known)
-    every = np.ones(streams, np.bool_)
-    bars = [np.full(streams, math.log(2 * MONTH_S / s)) for s in (HOUR_S, DAY_S)]
-    standing = np.zeros((2, streams), np.bool_)
-    day = np.zeros((streams, 2), np.int64)
-    alarms = 0
-    for place, h in enumerate(hours(world, streams, days, rng)):
-        rows, failures = h.n1 + h.n2, h.s1 + h.s2
-        day += np.stack([rows, failures], axis=1)
-        counts = {i: _answered(int(rows[i]), int(failures[i])) for i in range(streams)}
-        hourly = degradation.step(HOURLY, hourly, counts, place * HOUR_S * 1000, every)
-        hourly, _ = degradation.judge(HOURLY, hourly, names, bars[0], 0)
-        if place % 24 == 23:
-            counts = {i: _answered(*day[i].tolist()) for i in range(streams)}
-            daily = degradation.step(DAILY, daily, counts, place * HOUR_S * 1000, every)
-            daily, _ = degradation.judge(DAILY, daily, names, bars[1], 0)
-            day[:] = 0
-        for row, state in enumerate((hourly, daily)):
-            alarms += int((state.tracker.open & ~standing[row]).sum())
-            standing[row] = state.tracker.open
-    return alarms
+def decision_gaps(task: Task) -> Told:
+    """Positive rate of a slice against the rest."""
+    return Told(_gaps(task, 0.30, MINUTE_S).alarms)
 
 
-def _answered(rows: int, wrong: int) -> SliceCounts:
-    counts = SliceCounts.zero()
-    counts.scalars[[Scalar.LABELLED, Scalar.FP, Scalar.TN]] = rows, wrong, rows - wrong
+def _gaps(task: Task, rate: float, bucket_s: int) -> Told:
+    rng, told, z_tests = task.rng, Told(), 0
+    state = learned(rng, task.streams, rate)
+    every = np.ones(task.streams, np.bool_)
+    for start_s in task.starts(bucket_s):
+        t = draw(task.world, rng, task.streams, ROWS, SHARE, rate, start_s, bucket_s)
+        table = Tables(t.n1, t.s1, t.n2, t.s2, np.zeros(task.streams, np.int64))
+        state = slice_gap.step(GAP, state, table, start_s * 1000, every)
+        ends_ms = np.full(task.streams, 1000.0 * (start_s + bucket_s))
+        state, findings = slice_gap.judge(GAP, state, task.names, task.bar(bucket_s), ends_ms)
+        told.take(findings)
+        z_tests += other_monitors.z_tests(t)
+    told.others["z-test p<0.05, hourly"] = z_tests / task.streams
+    return told
+
+
+def declines(task: Task) -> Told:
+    """Four metrics, one a stream, against a reference of 20,000 rows: within days and from day to day."""
+    rng, told = task.rng, Told()
+    metrics = (Watched.ACCURACY, Watched.F1, Watched.ROC_AUC, Watched.LOG_LOSS)
+    streams = [DegradationStream(i, metrics[i % 4], 1.0) for i in task.names]
+    known = {i: _reference(task.world, rng) for i in task.names}
+    every = np.ones(task.streams, np.bool_)
+    hourly = degradation.align(HOURLY, DegradationState.fresh(), streams, known)
+    daily = degradation.align(DAILY, DegradationState.fresh(), streams, known)
+    day: dict[int, Any] = {}
+    found_daily: list[Finding] = []
+    for start_s in task.starts(HOUR_S):
+        hour = {i: labelled(task.world, rng, ROWS, start_s, HOUR_S) for i in task.names}
+        day = {i: day[i] + hour[i] for i in hour} if day else hour
+        hourly = degradation.step(HOURLY, hourly, hour, start_s * 1000, every)
+        at_ms = (start_s + HOUR_S) * 1000
+        hourly, found = degradation.judge(HOURLY, hourly, task.names, task.bar(HOUR_S, 2), at_ms)
+        if (start_s + HOUR_S) % DAY_S == 0:
+            daily = degradation.step(DAILY, daily, day, start_s * 1000, every)
+            daily, found_daily = degradation.judge(DAILY, daily, task.names, task.bar(DAY_S, 2), at_ms)
+            day = {}
+        told.take([*found, *found_daily])
+    return told
+
+
+def calibrations(task: Task) -> Told:
+    """Whether scores still mean what they meant in a reference of 20,000 rows."""
+    rng, told, config = task.rng, Told(), PRODUCT.calibration
+    known = {i: _reference(task.world, rng).scores for i in task.names}
+    ids = np.array(list(task.names), np.int64)
+    state = calibration.align(config, CalibrationState.fresh(), ids, known)
+    every = np.ones(task.streams, np.bool_)
+    for start_s in task.starts(HOUR_S):
+        hour = [labelled(task.world, rng, ROWS, start_s, HOUR_S).scores for _ in ids]
+        scores = np.array(hour, np.int64)
+        state = calibration.step(config, state, scores, start_s * 1000, every)
+        ends_ms = np.full(task.streams, 1000.0 * (start_s + HOUR_S))
+        state, findings = calibration.judge(config, state, task.names, task.bar(HOUR_S), ends_ms)
+        told.take(findings)
+    return told
+
+
+def _reference(world: World, rng: np.random.Generator) -> Any:
+    """20,000 labelled rows of a whole day: no bursts, no clusters beyond those of the world."""
+    quiet = World(world.traffic_swing, world.rate_swing, world.share_swing, world.users)
+    hours = [labelled(quiet, rng, REFERENCE_ROWS // 24, hour * HOUR_S, HOUR_S) for hour in range(24)]
+    whole = hours[0]
+    for hour in hours[1:]:
+        whole += hour
+    return whole
+
+
+def label_drifts(task: Task) -> Told:
+    """The share of positive labels against a reference of 20,000 rows."""
+    rng, rate, alarms = task.rng, 0.30, 0
+    bar = float(task.bar(HOUR_S)[0])
+    for _ in range(task.streams):
+        told = Told()
+        config = LabelDrift((REFERENCE_ROWS, int(rng.binomial(REFERENCE_ROWS, rate))), HOUR_S, bar)
+        state = DriftState.fresh()
+        for start_s in task.starts(HOUR_S):
+            t = draw(task.world, rng, 1, ROWS, SHARE, rate, start_s, HOUR_S)
+            whole = np.zeros(len(Scalar), np.int64)
+            whole[Scalar.LABELLED] = int(t.n1[0] + t.n2[0])
+            whole[Scalar.LABEL_POSITIVE] = int(t.s1[0] + t.s2[0])
+            state, findings = config.step(state, whole, start_s)
+            told.take(findings)
+        alarms += told.alarms
+    return Told(alarms)
+
+
+def drifts(task: Task) -> Told:
+    """A feature against its reference and its past; other monitors on the same values."""
+    rng, told = task.rng, Told()
+    sample = _day_of_values(task, rng)
+    schema = infer({f"f{i}": sample[i].tolist() for i in range(task.streams)})
+    layout = FeatureLayout.of(schema)
+    config = _distributions(schema, layout)
+    state = distributions.align(config, DistributionsState())
+    windows = other_monitors.Windows(sample)
+    stream: list[Floats] = []
+    for start_s in task.starts(MINUTE_S):
+        drawn = values(task.world, rng, task.streams, VALUES, start_s, MINUTE_S)
+        stream.append(drawn[0])
+        windows.take(drawn)
+        if (start_s + MINUTE_S) % HOUR_S == 0:
+            windows.close()
+        whole = np.zeros(len(Scalar), np.int64)
+        whole[Scalar.REQUESTS] = VALUES
+        seen = Seen(start_s, _cells(layout, drawn), np.zeros(0, np.int64), whole)
+        state, findings = distributions.step(config, state, seen, (ALL_SLICE,), {})
+        told.take(findings)
+    others = windows.alarms | other_monitors.river_alarms(np.concatenate(stream), task.rows_slow)
+    told.others = {
+        name: value / (task.streams if name in windows.alarms else 1) for name, value in others.items()
+    }
+    return told
+
+
+def _day_of_values(task: Task, rng: np.random.Generator) -> Floats:
+    """The reference: 20,000 values from all hours of a day, float64[S, 20,000]."""
+    quiet = World(task.world.traffic_swing, task.world.rate_swing, task.world.share_swing, task.world.users)
+    each = REFERENCE_ROWS // 100
+    parts = [values(quiet, rng, task.streams, each, place * DAY_S / 100, MINUTE_S) for place in range(100)]
+    return np.concatenate(parts, axis=1)
+
+
+def _distributions(schema: Any, layout: FeatureLayout) -> Distributions:
+    """The product's, at one false alarm a month for each feature, which its trackers share."""
+    probe = Distributions(schema, layout, None, None, (0, 0, 0), MINUTE_S, 1.0)
+    a_second = math.exp(-probe.thresholds[0]) / MINUTE_S * len(probe.thresholds)
+    return Distributions(schema, layout, None, None, (0, 0, 0), MINUTE_S, 1 / (a_second * MONTH_S))
+
+
+def _cells(layout: FeatureLayout, drawn: Floats) -> np.ndarray[Any, np.dtype[np.int64]]:
+    counts = np.zeros(layout.size, np.int64)
+    for block, row in zip(layout.blocks, drawn, strict=False):  # the score comes last and has no values here
+        assert block.edges is not None
+        place = block.start + FIRST + np.searchsorted(block.edges, row, side="right")
+        counts += np.bincount(place, minlength=layout.size)
     return counts
 
 
-def values(world: str, streams: int, days: int, rng: np.random.Generator) -> Iterator[Floats]:
-    """Ten minutes of a feature in every stream, float64[S, 200 or more]."""
-    per_day = DAY_S // TEN_MINUTES_S
-    for place in range(per_day * days):
-        phase = math.sin(2 * math.pi * place / per_day)
-        drawn = rng.normal(0.2 * phase if world == "daily cycle" else 0.0, 1.0, (streams, VALUES))
-        if world == "mix and rate together":
-            drawn += 0.5 * (rng.random((streams, VALUES)) < 0.3 * (1 + 0.5 * phase)) - 0.15
-        elif world == "clusters":
-            drawn = np.repeat(drawn[:, : VALUES // 7 + 1], 7, axis=1)[:, :VALUES]
-        elif world == "retry bursts" and rng.random() < 0.02:
-            drawn[:, : rng.integers(20, 51)] = drawn[:, :1]
-        yield drawn
+def violations(task: Task) -> Told:
+    """Violations of as many features of one model, half as frequent as is tolerated."""
+    weight = SHARES["violations"] / ((task.streams + 1) * len(Code))
+    config = ViolationRate({}, task.streams, 1 / (weight * MONTH_S), MINUTE_S)
+    return _rates(task, config, Code.OUT_OF_RANGE, 0.0005)
 
 
-def drifts(world: str, streams: int, days: int, seed: int) -> dict[str, int]:
-    """Alarms of drift, and of PSI over 0.2 and KS with p < 0.05 on the hours of the same streams."""
-    rng = np.random.default_rng(seed)
-    blocks = tuple(Block(f"f{i}", BlockKind.NUMBER, i * SIZE, SIZE, edges=EDGES) for i in range(streams))
-    sample = np.concatenate([*values(world, streams, 1, rng)], axis=1)
-    cells = Cells(blocks, counted(sample))
-    configs = (Drift(TEN_MINUTES_S), Drift(DAY_S, past_buckets=5, warm_pairs=0))
-    states = [drift.align(DriftState.fresh(), cells) for _ in configs]
-    bars = [np.full(streams, math.log(2 * MONTH_S / c.bucket_s)) for c in configs]
-    standing = np.zeros((2, streams), np.bool_)
-    day, hour = np.zeros(streams * SIZE, np.int64), np.zeros(streams * SIZE, np.int64)
-    found = {"ours": 0, "psi": 0, "ks": 0}
-    per_day = DAY_S // TEN_MINUTES_S
-    reference = cells.reference.reshape(streams, SIZE)
-    for place, drawn in enumerate(values(world, streams, days, rng)):
-        counts = counted(drawn)
-        day, hour = day + counts, hour + counts
-        due = [(0, counts)] + ([(1, day)] if place % per_day == per_day - 1 else [])
-        for which, bucket in due:
-            phi = states[0].scatter.design_effect if which else None
-            states[which] = drift.step(configs[which], states[which], cells, bucket, place * 600_000)
-            states[which], _ = drift.judge(configs[which], states[which], cells, bars[which], phi)
-            found["ours"] += int((states[which].open & ~standing[which]).sum())
-            standing[which] = states[which].open
-        if len(due) > 1:
-            day = np.zeros_like(day)
-        if place % 6 == 5:
-            for one, known in zip(hour.reshape(streams, SIZE), reference, strict=True):
-                reading = psi.reading(known, one)
-                found["psi"] += isinstance(reading, psi.Reading) and reading.value > 0.2
-                gap = np.abs(np.cumsum(one) / one.sum() - np.cumsum(known) / known.sum()).max()
-                size = one.sum() * known.sum() / (one.sum() + known.sum())
-                found["ks"] += float(stats.kstwobign.sf(gap * math.sqrt(size))) < 0.05
-            hour = np.zeros_like(hour)
-    return found
+def gibberish(task: Task) -> Told:
+    """Doubtful texts of as many features of one model, half as frequent as is tolerated."""
+    weight = SHARES["violations"] / ((task.streams + 1) * len(Code))
+    config = Gibberish({}, task.streams, 1 / (weight * MONTH_S), MINUTE_S)
+    return _rates(task, config, Code.GIBBERISH, 0.01)
 
 
-def counted(drawn: Floats) -> Ints:
-    """Histograms of every stream, one after the other."""
-    bins = FIRST + np.searchsorted(EDGES, drawn, side="right") + SIZE * np.arange(len(drawn))[:, None]
-    return np.bincount(bins.ravel(), minlength=SIZE * len(drawn)).astype(np.int64)
+def _rates(task: Task, config: Watch, code: Code, rate: float) -> Told:
+    rng, told, state = task.rng, Told(), ViolationState.fresh()
+    features = {i: f"f{i}" for i in range(task.streams)}
+    for start_s in task.starts(MINUTE_S):
+        t = draw(task.world, rng, task.streams, ROWS, SHARE, rate, start_s, MINUTE_S, together=True)
+        cells = np.zeros(task.streams * CODES, np.int64)
+        cells[code::CODES] = t.s1 + t.s2
+        requests = int(t.n1[0] + t.n2[0])
+        state = violation_rate.step(config, state, features, requests, cells, start_s * 1000)
+        at_ms = (start_s + MINUTE_S) * 1000
+        state, findings = violation_rate.judge(config, state, features, at_ms)
+        told.take(findings)
+    return told
 
 
-def river_alarms(world: str, rows: int, seed: int) -> dict[str, float]:
-    """Alarms a stream and month of river's detectors at their defaults, read row by row from one stream.
+def missing(task: Task) -> Told:
+    """All traffic, at several rates."""
+    rng, alarms = task.rng, 0
+    config = MissingTraffic(1 / (SHARES["missing_traffic"] * MONTH_S), MINUTE_S)
+    for place in range(task.streams):
+        told, state = Told(), TrafficState()
+        rows = (30, 100, 1_000, 5_000)[place % 4]
+        for start_s in task.starts(MINUTE_S):
+            t = draw(task.world, rng, 1, rows, SHARE, 0.10, start_s, MINUTE_S)
+            state = missing_traffic.step(config, state, int(t.n1[0] + t.n2[0]), start_s * 1000)
+            state, findings = missing_traffic.judge(config, state, (start_s + MINUTE_S) * 1000)
+            told.take(findings)
+        alarms += told.alarms
+    return Told(alarms)
 
-    A month has 864,000 values; `rows` of them are read and the rest extrapolated.
-    """
-    makers: dict[str, Callable[[], Any]] = {
-        "ADWIN": ADWIN, "KSWIN": lambda: KSWIN(seed=1), "PageHinkley": PageHinkley
-    }  # fmt: skip
-    found = {}
-    for name, make in makers.items():
-        rng = np.random.default_rng(seed)
-        read = rows // 5 if name == "KSWIN" else rows
-        detector, alarms = make(), 0
-        drawn = np.concatenate([part[0] for part in values(world, 1, -(-read // (VALUES * 144)), rng)])[:read]
-        for value in drawn.tolist():
-            detector.update(value)
-            alarms += detector.drift_detected
-        found[name] = alarms * 864_000 / read
-    return found
+
+def ignored(task: Task) -> Told:
+    """The share of as many slices of one model's traffic; learned from its first rows."""
+    rng, told, config = task.rng, Told(), PRODUCT.ignored_slice
+    ids = np.array(list(task.names), np.int64)
+    state = ignored_slice.align(config, ShareState.fresh(), ids, {}, 0)
+    for start_s in task.starts(MINUTE_S):
+        t = draw(task.world, rng, task.streams, ROWS, SHARE, 0.10, start_s, MINUTE_S, together=True)
+        requests = int(t.n1[0] + t.n2[0])
+        state = ignored_slice.step(config, state, requests, t.n1, start_s * 1000)
+        at_ms = (start_s + MINUTE_S) * 1000
+        state, findings = ignored_slice.judge(config, state, task.names, task.bar(MINUTE_S), at_ms)
+        told.take(findings)
+    return told
+
+
+FAMILIES: Final[Mapping[str, Callable[[Task], Told]]] = {
+    "drift": drifts,  # the longest first
+    "gap of decisions": decision_gaps,
+    "violations": violations,
+    "gibberish": gibberish,
+    "missing traffic": missing,
+    "ignored slice": ignored,
+    "gap of labels": label_gaps,
+    "decline": declines,
+    "calibration": calibrations,
+    "label drift": label_drifts,
+}
+
+
+def measure(part: tuple[str, Task]) -> Told:
+    """One family in one world."""
+    family, task = part
+    return FAMILIES[family](task)
 
 
 def run(quick: bool) -> dict[str, Any]:
     """The section of the report."""
-    each, days, rows = (4, 3, 20_000) if quick else (40, 30, 200_000)
-    shares = {"gap": each // 2, "decline": each // 4, "drift": each // 4}
-    observed = 0
-    by_world: dict[str, Any] = {}
-    names = ("z-test p<0.05 hourly", "PSI 0.2 hourly", "KS p<0.05 hourly")
-    peers: dict[str, float] = dict.fromkeys(names, 0.0)
-    for seed, world in enumerate(track(WORLDS, "stationary streams")):
-        gap, naive = gaps(world, shares["gap"], days, seed)
-        decline = declines(world, shares["decline"], days, seed + 10)
-        drifted = drifts(world, shares["drift"], days, seed + 20)
-        by_world[world] = {"gap": gap, "decline": decline, "drift": drifted["ours"]}
-        observed += gap + decline + drifted["ours"]
-        months = days / 30 * len(WORLDS)
-        peers["z-test p<0.05 hourly"] += naive / shares["gap"] / months
-        peers["PSI 0.2 hourly"] += drifted["psi"] / shares["drift"] / months
-        peers["KS p<0.05 hourly"] += drifted["ks"] / shares["drift"] / months
-        for name, alarms in river_alarms(world, rows, seed).items():
-            peers[f"river {name}"] = peers.get(f"river {name}", 0.0) + alarms / len(WORLDS)
-    streams = len(WORLDS) * sum(shares.values())
+    streams, days, rows_slow = (1, 2, 2_000) if quick else (4, 30, 72_000)
+    parts = {
+        (family, name): (family, Task(world, streams, days, (at, place), rows_slow))
+        for at, family in enumerate(FAMILIES)
+        for place, (name, world) in enumerate(WORLDS.items())
+    }
+    return summary(in_parallel("stationary streams", measure, parts), streams, days, rows_slow)
+
+
+def summary(told: Mapping[tuple[str, str], Told], streams: int, days: int, rows_slow: int) -> dict[str, Any]:
+    """Figures of all families and worlds."""
+    observed = sum(one.alarms for one in told.values())
+    others: Counter[str] = Counter()
+    for one in told.values():
+        others.update(one.others)
+    months = days / 30 * len(WORLDS)
     low = stats.chi2.ppf(0.025, 2 * observed) / 2 if observed else 0.0
     high = stats.chi2.ppf(0.975, 2 * observed + 2) / 2
     return {
-        "promised": streams * days / 30,
+        "promised": len(told) * streams * days / 30,
         "observed": observed,
         "interval": [round(float(low), 2), round(float(high), 2)],
-        "streams": streams,
+        "streams": len(told) * streams,
         "days": days,
-        "by_world": by_world,
-        "peers_a_stream_and_month": {name: round(value, 1) for name, value in peers.items()},
+        "by_world": {world: {family: told[family, world].alarms for family in SIMULATED} for world in WORLDS},
+        "simulated": SIMULATED,
+        "worlds": " ".join((worlds.__doc__ or "").split("\n\n", 1)[1].split()),
+        "rows_slow": rows_slow,
+        "peers_a_stream_and_month": {
+            name: round(alarms / months, 1) for name, alarms in sorted(others.items())
+        },
     }
