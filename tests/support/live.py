@@ -16,7 +16,7 @@ from monitor.edges.kafka.connection import KafkaConnection
 from monitor.edges.kafka.topics import TopicSpec, end_offsets, ensure_topics, partitions
 from monitor.edges.redis.reader import RedisReader
 
-CATCH_UP_S = 120.0
+CATCH_UP_S = 400.0
 
 
 @contextmanager
