@@ -10,6 +10,8 @@ import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from monitor.edges.embedded import EmbeddedKafka, EmbeddedRedis
 
@@ -22,6 +24,22 @@ def pytest_report_header() -> str:
         f"services: Kafka {f'at {_KAFKA}' if _KAFKA else 'embedded (Tansu)'}, "
         f"Redis {f'at {_REDIS}' if _REDIS else 'embedded (Valkey)'}"
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hypothesis_is_warm() -> None:
+    """Let Hypothesis read every module's constants and build its Unicode tables before a test is timed.
+
+    It does so at the first draw; in a fresh clone that takes a second or more, and its health check would
+    take the first test that draws for a slow one.
+    """
+
+    @settings(max_examples=1, database=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(st.text() | st.integers() | st.floats() | st.binary())
+    def draw(_: object) -> None:
+        pass
+
+    draw()
 
 
 @pytest.fixture(scope="session")
