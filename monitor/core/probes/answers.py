@@ -55,7 +55,7 @@ class Subject:
         version: of the model.
         features: as they were sent.
         base: the model's answer to them; never an error.
-        threshold: scores from here on are decided for; None where answers bring decisions, or nothing decides.
+        threshold: scores from here on are decided for; None where answers bring decisions or none are made.
         slices: ids of the slices it belongs to; all traffic among them.
         space: what its features may be.
         focus: features that searches may change; None for all.
