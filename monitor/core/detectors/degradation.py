@@ -30,7 +30,7 @@ from monitor.core.detectors.degradation_measures import (
     LOSSES,
     RATES,
     VALUE,
-    WEIGHT,
+    VARIANCE,
     WORDS,
     DegradationStream,
     N,
@@ -156,7 +156,7 @@ def step(
         return state
     found = measured(state.streams, slices, config.class_min)
     rate = _are_rates(state.streams)
-    shown = take & np.where(rate, found[:, N] > 0, found[:, WEIGHT] > 0)
+    shown = take & np.where(rate, found[:, N] > 0, found[:, VARIANCE] > 0)
     active = shown & state.ready
     n1, s1, n2, s2 = (x.astype(np.int64) for x in (*found[:, :2].T, *state.reference[:, :2].T))
     state = replace(state, scatter=observe(state.scatter, n1, s1, n2, s2, active & rate))
@@ -225,7 +225,7 @@ def _are_rates(streams: Sequence[DegradationStream]) -> Flags:
 def _complete(config: Degradation, streams: Sequence[DegradationStream], reference: Floats) -> Flags:
     """References that are large enough to be held to, bool[S]."""
     rate = _are_rates(streams)
-    several = np.where(rate, reference[:, S] >= config.failures_min, reference[:, WEIGHT] > 0)
+    several = np.where(rate, reference[:, S] >= config.failures_min, reference[:, VARIANCE] > 0)
     complete: Flags = (reference[:, N] >= config.learn_rows) & several
     return complete
 
@@ -275,12 +275,12 @@ def _harm(streams: Sequence[DegradationStream], found: Floats, reference: Floats
 
 
 def _value(sums: Floats) -> Floats:
-    value: Floats = sums[:, VALUE] / np.where(sums[:, WEIGHT] > 0, sums[:, WEIGHT], 1.0)
+    value: Floats = sums[:, VALUE] / np.maximum(sums[:, N], 1.0)
     return value
 
 
 def _error(sums: Floats) -> Floats:
-    error: Floats = 1 / np.sqrt(np.where(sums[:, WEIGHT] > 0, sums[:, WEIGHT], 1e12))
+    error: Floats = np.sqrt(sums[:, VARIANCE]) / np.maximum(sums[:, N], 1.0)
     return error
 
 
@@ -293,7 +293,7 @@ def _odds_ratio(sums: Floats, reference: Floats) -> Floats:
 def _shown(metric: Watched, sums: Floats) -> float:
     """The metric itself from a stream's sums, float64[4]."""
     if metric not in RATES:
-        return float(sums[VALUE] / max(sums[WEIGHT], 1e-12))
+        return float(sums[VALUE] / max(sums[N], 1.0))
     share = 1 - float(sums[S] / max(sums[N], 1.0))
     return 2 * share / (1 + share) if metric is Watched.F1 else share
 

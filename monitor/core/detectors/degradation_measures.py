@@ -62,8 +62,11 @@ WORDS: Final = {
     Watched.CALIBRATION: "calibration error",
 }
 
-N, S, VALUE, WEIGHT = range(4)
-"""Columns of sums: rows, failures; value and weight of estimates, weights inverse variances."""
+N, S, VALUE, VARIANCE = range(4)
+"""Columns of sums: rows n, failures; of estimates Σ n·value and Σ n²·SE².
+
+Buckets weigh by their rows. Inverse variances would weigh a bucket that did well by chance more, for a value
+near 1 has a small standard error, and so make a reference out of small buckets better than it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +94,8 @@ def measured(
         if counts is None:
             continue
         if stream.metric in RATES:
-            rows, failures = RATES[stream.metric]
-            found[row, N] = counts.scalars[list(rows)].sum()
+            at_risk, failures = RATES[stream.metric]
+            found[row, N] = counts.scalars[list(at_risk)].sum()
             found[row, S] = counts.scalars[list(failures)].sum()
             continue
         positives = counts[Scalar.LABEL_POSITIVE]
@@ -102,6 +105,6 @@ def measured(
         if estimate.value is None or estimate.low is None or estimate.high is None:
             continue
         error = max((estimate.high - estimate.low) / 2, 1e-9)
-        weight = 1 / error**2
-        found[row] = counts[Scalar.RATED], 0, estimate.value * weight, weight
+        rows = counts[Scalar.RATED]
+        found[row] = rows, 0, rows * estimate.value, (rows * error) ** 2
     return found

@@ -19,7 +19,7 @@ from monitor.core.evaluation.distributions import DistributionsState
 from monitor.core.evaluation.stored import dump, load
 from monitor.core.event_time import EventClock
 
-STATE_VERSION: Final = 3
+STATE_VERSION: Final = 4
 """Stored with the state; another version is not read, and the evaluator learns anew."""
 
 
