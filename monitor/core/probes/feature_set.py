@@ -89,7 +89,7 @@ class FeatureSet:
         if _flips(subject, asked) or not asked:
             return asked, left
         # What came closest together is worth trying with others at other values.
-        gain = {name: -np.inf for name in points}
+        gain = dict.fromkeys(points, -np.inf)
         for changes, _, answer in asked:
             for name in changes:
                 gain[name] = max(gain[name], pull(subject, answer))

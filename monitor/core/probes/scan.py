@@ -54,7 +54,7 @@ def look(
 
     Args:
         subject: the request.
-        rows_max: rows to ask at most; where they do not suffice, grids become coarser, then features are drawn.
+        rows_max: rows to ask at most; short of them grids become coarser, then features are drawn.
         rng: for the draw.
 
     Returns:

@@ -1,8 +1,8 @@
 """The smallest change of one feature that changes the decision.
 
-A grid along every feature finds where the decision is another; each bracket between the last value of the same
-decision and the first of the other one is halved until it is tight. Only the nearest brackets are worth it,
-and a bracket whose near end is already further than the best flip is left. Where nothing flips, what is left
+A grid along every feature finds where the decision is another; each bracket between the last value of the
+same decision and the first of the other one is halved until it is tight. Only the nearest brackets are worth
+it, and a bracket whose near end is already further than the best flip is left. Where nothing flips, what is left
 is spent beside the values that came closest.
 
 Sources: scan, bracket and bisect on score-only access, as in decision-based attacks (Chen, Jordan and
@@ -12,6 +12,7 @@ gradients do not.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -64,9 +65,8 @@ class SingleFeature:
             points, left = yield from self._closer(subject, points, left)
         points = yield from self._halve(subject, points, left)
         trials = [trial_of(subject, name, _asked(found)) for name, found in points.items()]
-        cases = worst(
-            case_of(self.name, subject, (p.feature,), p.row, p.answer) for p in _best(subject, points)
-        )
+        best = _best(subject, points)
+        cases = worst(case_of(self.name, subject, (p.feature,), p.row, p.answer) for p in best)
         return ProbeResult(self.name, subject, (_whole(trials), *trials) if trials else (), cases)
 
     def _closer(
@@ -143,7 +143,7 @@ def _beside(subject: Subject, points: Points, count: int) -> list[tuple[str, Any
             continue
         places = axis.places(subject.features[name])
         known = sorted([(p.value, pull(subject, p.answer)) for p in seen] + [(subject.features[name], 0.0)])
-        for (low, one), (high, other) in zip(known, known[1:]):
+        for (low, one), (high, other) in itertools.pairwise(known):
             middle = axis.number((low + high) / 2, places)
             if low < middle < high and fits(subject, name, middle):
                 # The better end promises most; a step between unlike ends hides less than a wide one.
