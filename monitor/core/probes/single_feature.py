@@ -2,7 +2,7 @@
 
 A grid along every feature finds where the decision is another; each bracket between the last value of the
 same decision and the first of the other one is halved until it is tight. Only the nearest brackets are worth
-it, and a bracket whose near end is already further than the best flip is left. Where nothing flips, what is left
+it, and a bracket whose near end is already further than the best flip is left. Where nothing flips, the rest
 is spent beside the values that came closest.
 
 Sources: scan, bracket and bisect on score-only access, as in decision-based attacks (Chen, Jordan and
