@@ -9,10 +9,10 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import Event
-from typing import Any, Final
+from typing import Final
 
-import msgpack
 import numpy as np
 
 from monitor.core import alerts
@@ -31,7 +31,7 @@ from monitor.core.counters import (
     Kind,
     Tier,
 )
-from monitor.core.detectors.finding import SliceName, clock
+from monitor.core.detectors.finding import SliceName
 from monitor.core.drift.layout import FAMILY
 from monitor.core.errors import StoreError, StoreUnavailable
 from monitor.core.evaluation import (
@@ -51,10 +51,7 @@ from monitor.core.evaluation import (
 )
 from monitor.core.event_time import PartitionView
 from monitor.core.feature_cells import TAIL_CELLS
-from monitor.core.hints import HINTS, Hint
-from monitor.core.records import Alert
-from monitor.core.schema.evolution import propose
-from monitor.core.schema.violations import Code
+from monitor.edges.alert_evidence import evidence
 from monitor.ports import EVALUATOR_VIEW, JUDGED_FIELD, EvaluatorStore
 
 log = logging.getLogger(__name__)
@@ -65,11 +62,7 @@ Views = Callable[[str], Mapping[str, Mapping[str, str]]]
 STEPS_MAX: Final = 20
 """Steps in one tick while catching up."""
 
-REQUESTS_SHOWN: Final = 10
-"""Request ids on an alert."""
-
 _LEASE_TTL_MS = 5_000
-_HINT_NEAR_MS = 60_000
 _NO_SCHEMA = -1
 _VIEWS_EVERY_S = 5.0
 _VIEWS_TTL_S = 120
@@ -191,7 +184,9 @@ class Evaluator:
         )
         moment = Moment(config.model, held.lease_epoch, now_ms, config.tier.bucket_s * 1000)
         after, step = evaluate(config, state, seen, moment)
-        step = alerts.with_evidence(step, self._evidence(config, step))
+        read = partial(self._read, config, tier=config.label_tier)
+        told = evidence(store, config, step, looked.reached_ms // 1000, read)
+        step = alerts.with_evidence(step, told)
         after = replace(after, book=step.book)
         if not self._commit(held, after, step):
             return False
@@ -372,26 +367,6 @@ class Evaluator:
             )
         return filled
 
-    def _evidence(self, config: ModelEvaluation, step: Step) -> dict[str, dict[str, Any]]:
-        """Newest requests that show each alert that just opened, and the schema that would accept them."""
-        found: dict[str, dict[str, Any]] = {}
-        hints = (
-            [Hint.unpack(one) for one in self._store.evidence(config.model, HINTS)] if step.samples else []
-        )
-        for identity, name in step.samples.items():
-            samples = [msgpack.unpackb(sample) for sample in self._store.evidence(config.model, name)]
-            ids = [sample.get("request_id") for sample in samples]
-            shown = list(dict.fromkeys(i for i in ids if isinstance(i, str)))[:REQUESTS_SHOWN]
-            alert = step.book.alerts[identity]
-            found[identity] = {"request_ids": shown, "notes": [*alert.notes, *quoted(hints, alert)]}
-            subject = alert.subject
-            if config.schema is not None and "code" in subject:
-                received = [text for sample in samples if isinstance(text := sample.get("received"), str)]
-                code = Code.from_slug(subject["code"])
-                changes = propose(config.schema, subject["feature"], code, received)
-                found[identity]["schema_change"] = [change.to_dict() for change in changes]
-        return found
-
     def _write_views(self, held: _Held, views: Views) -> None:
         now_s = time.monotonic()
         if now_s - held.views_at_s >= _VIEWS_EVERY_S:
@@ -401,13 +376,6 @@ class Evaluator:
             if held.state is not None and held.state.labels_from_s is not None:
                 found[EVALUATOR_VIEW] = {JUDGED_FIELD: str(held.state.hindmost_s)}
             self._store.write_views(model, found, _VIEWS_TTL_S)
-
-
-def quoted(hints: Sequence[Hint], alert: Alert) -> list[str]:
-    """What workers saw about when an alert began, one of each signal."""
-    began_ms = alert.began_at.timestamp() * 1000
-    near = {h.signal: h for h in hints if abs(h.at_ms - began_ms) <= _HINT_NEAR_MS}
-    return [f"at {clock(hint.at_ms)} a worker saw the {hint.text}" for hint in near.values()]
 
 
 def _filled(counts: Counts | None) -> Counts:

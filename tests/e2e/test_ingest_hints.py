@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from monitor.core.hints import HINTS, Hint
-from monitor.edges.evaluator import quoted
+from monitor.edges.alert_evidence import quoted
 from monitor.edges.memory import ManualClock, MemoryStore
 from monitor.ports import Partition
 from tests.support.demo_alerts import alert

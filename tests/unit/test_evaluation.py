@@ -419,3 +419,9 @@ def test_gibberish_is_told_in_its_first_seconds_and_is_no_violation() -> None:
     assert [(alert.kind, alert.subject) for alert in lives] == [("gibberish", {"feature": "merchant"})]
     assert 20 <= world.seconds(lives[0]) <= 22
     assert [a.state for a in world.alerts if a.kind == "gibberish"][-1] == "resolved"
+
+
+def test_a_gap_tells_what_it_comes_from_and_what_became_of_its_users(faults: World) -> None:
+    opened = next(a for a in faults.alerts if a.kind == "gap_change" and a.consequence_of is None)
+    assert any("label mix" in note for note in opened.notes)
+    assert sum(note.startswith("its share of traffic") for note in opened.notes) == 1

@@ -1,0 +1,80 @@
+"""What is read of the store for the alerts of a step, so that each shows what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgpack
+
+from monitor.core.alerts import Step
+from monitor.core.counters import ALL_SLICE
+from monitor.core.detectors.finding import clock
+from monitor.core.evaluation import Bucket, ModelEvaluation, gap_notes
+from monitor.core.hints import HINTS, Hint
+from monitor.core.records import Alert
+from monitor.core.schema.evolution import propose
+from monitor.core.schema.violations import Code
+from monitor.core.slices.spec import slice_key
+from monitor.ports import EvaluatorStore
+
+REQUESTS_SHOWN: Final = 10
+"""Request ids on an alert."""
+
+HINT_NEAR_MS: Final = 60_000
+"""Event time between a worker's hint and the start of the alert that quotes it."""
+
+Read = Callable[[Sequence[int], Sequence[int]], Sequence[Bucket]]
+"""Starts of buckets of the label tier (epoch s), slice ids → buckets with a row per slice."""
+
+
+def evidence(
+    store: EvaluatorStore, config: ModelEvaluation, step: Step, until_s: int, read: Read
+) -> dict[str, dict[str, Any]]:
+    """Fields to add to alerts, by identity (`alerts.with_evidence`).
+
+    An alert that just opened shows the newest requests behind it, hints of workers, and the change of the
+    schema that would accept them. A gap says what it comes from, anew whenever it is published.
+
+    Args:
+        store: of the evaluator.
+        config: of the model.
+        step: what the lifecycle changed.
+        until_s: event time up to which traffic is complete, epoch s.
+        read: reads buckets.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    hints = [Hint.unpack(one) for one in store.evidence(config.model, HINTS)] if step.samples else []
+    for identity, name in step.samples.items():
+        samples = [msgpack.unpackb(sample) for sample in store.evidence(config.model, name)]
+        ids = [sample.get("request_id") for sample in samples]
+        shown = list(dict.fromkeys(i for i in ids if isinstance(i, str)))[:REQUESTS_SHOWN]
+        alert = step.book.alerts[identity]
+        found[identity] = {"request_ids": shown, "notes": [*alert.notes, *quoted(hints, alert)]}
+        subject = alert.subject
+        if config.schema is not None and "code" in subject:
+            received = [text for sample in samples if isinstance(text := sample.get("received"), str)]
+            code = Code.from_slug(subject["code"])
+            changes = propose(config.schema, subject["feature"], code, received)
+            found[identity]["schema_change"] = [change.to_dict() for change in changes]
+    for alert in step.transitions:
+        if not gap_notes.concerned(alert):
+            continue
+        slice_id = store.registry(config.model, "slices").get(slice_key(alert.subject["slice"]))
+        if slice_id is None:
+            continue
+        before, since = (
+            [bucket.scalars for bucket in read(starts, (ALL_SLICE, slice_id))]
+            for starts in gap_notes.stretches(alert, config.label_tier.bucket_s, until_s)
+        )
+        more = found.setdefault(alert.identity, {})
+        told = alert.model_copy(update={"notes": more.get("notes", alert.notes)})
+        more["notes"] = gap_notes.notes(told, before, since)
+    return found
+
+
+def quoted(hints: Sequence[Hint], alert: Alert) -> list[str]:
+    """What workers saw about when an alert began, one of each signal."""
+    began_ms = alert.began_at.timestamp() * 1000
+    near = {h.signal: h for h in hints if abs(h.at_ms - began_ms) <= HINT_NEAR_MS}
+    return [f"at {clock(hint.at_ms)} a worker saw the {hint.text}" for hint in near.values()]
