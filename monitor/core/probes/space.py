@@ -76,6 +76,7 @@ class Axis:
         quantiles: distinct quantiles of the reference, ascending, float64[q].
         levels: mean level of each, float64[q].
         values: legal categories or booleans, the most frequent first.
+        measure: the unit of measurement, as the schema words it; "" where it does not.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Axis:
     quantiles: Floats = field(default_factory=lambda: np.zeros(0), repr=False)
     levels: Floats = field(default_factory=lambda: np.zeros(0), repr=False)
     values: tuple[Any, ...] = ()
+    measure: str = ""
 
     @property
     def numeric(self) -> bool:
@@ -201,12 +203,15 @@ class FeatureSpace:
             )
         return value in axis.values if axis.values else isinstance(value, str)
 
-    def plausible(self, features: Mapping[str, Any], changed: tuple[str, ...] | None = None) -> bool:
+    def plausible(
+        self, features: Mapping[str, Any], changed: tuple[str, ...] | None = None, *, joint: bool = True
+    ) -> bool:
         """Whether a row could come.
 
         Args:
             features: of the row.
             changed: only what these have to do with is judged; None for everything.
+            joint: values have to have been seen together, where that is known.
         """
         names = tuple(self.axes) if changed is None else changed
         if not all(self.is_legal(name, features.get(name)) for name in names):
@@ -214,7 +219,7 @@ class FeatureSpace:
         touched = [r for r in self.constraints.relations if changed is None or r.names & set(changed)]
         if not all(relation.holds(features) for relation in touched):
             return False
-        return self.pairs is None or all(self.pairs.seen(features, name) for name in names)
+        return not joint or self.pairs is None or all(self.pairs.seen(features, name) for name in names)
 
 
 def _axis(name: str, feature: Feature, declared: Constraints) -> Axis:
@@ -226,6 +231,7 @@ def _axis(name: str, feature: Feature, declared: Constraints) -> Axis:
         sensitive=feature.sensitive,
         required=feature.required,
         nullable=feature.nullable,
+        measure=feature.unit or "",
     )
     if feature.type in NUMERIC:
         return _number_axis(common, feature, frozen, declared.ends.get(name))
