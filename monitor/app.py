@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from typing import Any, Final
 
 from monitor.config import ModelSettings, Settings
-from monitor.core.batch import ClassNames, Reading
+from monitor.core.batch import Reading
 from monitor.core.counters import ALL_SLICE
 from monitor.core.decode import Limits
 from monitor.core.detectors.finding import SliceName
@@ -27,6 +27,7 @@ from monitor.core.schema.compiled import CompiledSchema
 from monitor.core.schema.violations import RECORD
 from monitor.core.slices.assign import SliceAssigner
 from monitor.core.slices.spec import WhereSlice, features_of
+from monitor.core.tasks import Binary, ClassNames, Multiclass, Regression, Task
 from monitor.edges.embedded import EmbeddedKafka, EmbeddedRedis
 from monitor.edges.evaluator import Evaluator
 from monitor.edges.files import read_rows
@@ -62,11 +63,7 @@ _EVALUATOR_STOP_S: Final = 10.0
 
 def model_plan(name: str, model: ModelSettings, settings: Settings) -> ModelPlan:
     """What the pipeline knows of a model."""
-    reading = Reading(
-        threshold=model.threshold,
-        classes=ClassNames(model.positive_class, model.negative_class),
-        identity=ModelIdentity(model.labels.sample),
-    )
+    reading = Reading(task_of(model), ModelIdentity(model.labels.sample))
     return ModelPlan(
         name=name,
         reading=reading,
@@ -76,6 +73,17 @@ def model_plan(name: str, model: ModelSettings, settings: Settings) -> ModelPlan
         slices_max=settings.limits.slices_max,
         layout=FeatureLayout.of(model.feature_schema) if model.feature_schema else None,
     )
+
+
+def task_of(model: ModelSettings) -> Task:
+    """What a model predicts."""
+    match model.task:
+        case "multiclass":
+            return Multiclass(tuple(str(name) for name in model.classes))
+        case "regression":
+            return Regression.in_units_of(model.unit)
+        case _:
+            return Binary(model.threshold, ClassNames(model.positive_class, model.negative_class))
 
 
 def sources(settings: Settings) -> dict[str, Source]:

@@ -58,10 +58,11 @@ def fairness(
     model = the_model(settings, model)
 
     from monitor.cli.fairness_tables import print_fairness
-    from monitor.core.fairness.report import CRITERIA, fairness_report, group_name
+    from monitor.core.fairness.report import CRITERIA_OF, fairness_report, group_name
 
     declared = settings.models[model]
-    criteria = [_criterion(name, CRITERIA) for name in metric] if metric else list(CRITERIA)
+    known = CRITERIA_OF[declared.task]
+    criteria = [_criterion(name, known) for name in metric] if metric else list(known)
     against = pairs(reference or [], "--reference")
     chosen = [tuple(sorted({*(by or against)}))] if by or against else _protected(declared, model)
     strata = [tuple(sorted(set(within)))] if within else [(spec.feature,) for spec in declared.legitimate]

@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from monitor.core.fairness import FAMILIES
+from monitor.core.fairness import FAMILIES, REGRESSION_FAMILIES
 from monitor.core.fairness.equalized_odds import EQUALIZED_ODDS
 from monitor.core.fairness.readings import Comparison, Extreme, Verdict
 from monitor.core.fairness.report import FairnessReport, verdict
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from monitor.core.reports import Groups
 
 _DASH: Final = "—"
-_TITLES: Final = {family.name: family.title for family in FAMILIES} | {
+_TITLES: Final = {family.name: family.title for family in (*FAMILIES, *REGRESSION_FAMILIES)} | {
     EQUALIZED_ODDS: "the wider gap of true and of false positive rate"
 }
 _MARKS: Final = {Verdict.YES: "[red]differs[/]", Verdict.UNCLEAR: "[dim]may be chance[/]", None: _DASH}

@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 COLUMNS: Final = ("coverage", "accuracy", "f1", "recall", "false_positive_rate", "roc_auc", "log_loss")
 """Metrics of the table of slices, where none are named."""
 
+_OTHER_TASKS: Final = ("macro_f1", "macro_recall", "mae", "rmse", "bias", "r2", "interval_coverage")
+"""What multiclass and regression models have of their own."""
+
 _HEADINGS: Final = {"false_positive_rate": "FPR", "roc_auc": "AUC", "log_loss": "log\nloss"}
 _DASH: Final = "—"
 _SLICES_SHOWN: Final = 15
-_LEAST_FIRST: Final = ("log_loss", "f1", "coverage", "roc_auc")
+_LEAST_FIRST: Final = ("log_loss", "interval_coverage", "macro_recall", "f1", "coverage", "roc_auc", "bias")
 _COLUMN_WIDTH: Final = 8
 _NAME_WIDTH: Final = 36
 
@@ -83,7 +86,7 @@ def print_slices(out: Console, model: str, reports: Sequence[Report], metrics: S
     if not reports:
         out.print("Nothing in this window. Is the worker running, and the window where the traffic is?")
         return
-    known = [name for name in COLUMNS if any(name in report for report in reports)]
+    known = [name for name in (*COLUMNS, *_OTHER_TASKS) if any(name in report for report in reports)]
     longest = max(len(slice_name(report["slice"])) for report in reports)
     shown = list(metrics) or fitting(known, out.width, longest)
     window = reports[0].get("window", {})

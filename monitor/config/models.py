@@ -21,6 +21,8 @@ from monitor.core.slices.spec import (
     features_of,
     parse_slice,
 )
+from monitor.core.tasks.binary import plain_class
+from monitor.core.tasks.multiclass import CLASSES_MAX
 
 ClassValue = bool | int | str
 """A class as labels name it."""
@@ -29,12 +31,6 @@ REFERENCE_FIELDS: Final = ("request_id", "timestamp", "model", "model_version", 
 """Fields that a column of a reference file may be; every other column is a feature."""
 
 _WAIT_S_MAX = 400 * 86_400
-
-
-def _task(value: Any) -> Any:
-    if value in ("multiclass", "regression"):
-        raise ValueError(f"{value} is not in this release; binary is")
-    return value
 
 
 def _schema(value: Any, info: ValidationInfo) -> FeatureSchema:
@@ -181,14 +177,36 @@ class ProbeSettings(Section):
     budget_rows_per_s: float = Field(50.0, gt=0, description="Most rows a second sent to the endpoint.")
 
 
+_OF_TASK: Final = {
+    "threshold": "binary",
+    "positive_class": "binary",
+    "negative_class": "binary",
+    "classes": "multiclass",
+    "unit": "regression",
+}
+
+
 class ModelSettings(Section):
     """One model."""
 
-    task: Annotated[Literal["binary"], BeforeValidator(_task)] = Field(
+    task: Literal["binary", "multiclass", "regression"] = Field(
         "binary", description="What the model predicts."
     )
-    threshold: float = Field(
-        0.5, ge=0, le=1, description="Score from which the decision is positive, where none is sent."
+    threshold: float | None = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Score from which the decision is positive, where none is sent; null: none.",
+    )
+    classes: tuple[Annotated[ClassValue, BeforeValidator(_class_value)], ...] = Field(
+        (), max_length=CLASSES_MAX, description="Multiclass: every class, as labels and decisions name it."
+    )
+    unit: float = Field(
+        1.0,
+        gt=2.0**-512,
+        lt=2.0**512,
+        allow_inf_nan=False,
+        description="Regression: an ordinary size of a value; sums count in the nearest power of two.",
     )
     positive_class: Annotated[ClassValue, BeforeValidator(_class_value)] = Field(
         1, description="The positive class as labels and decisions name it; 1 also reads true."
@@ -233,7 +251,19 @@ class ModelSettings(Section):
 
     @classmethod
     def rules(cls, raw: Mapping[str, Any]) -> Iterator[Problem]:
-        """Classes that cannot be told apart."""
+        """Classes that cannot be told apart, or that another task has."""
+        task = raw.get("task", "binary")
+        classes = raw.get("classes")
+        if task == "multiclass" and not (isinstance(classes, list) and len(classes) > 1):
+            yield Problem(("classes",), "list the classes of a multiclass model, two or more")
+        for key, owner in _OF_TASK.items():
+            if key in raw and owner != task and task in _OF_TASK.values():
+                yield Problem((key,), f"is a key of {owner} models; this one is {task}")
+        if isinstance(classes, list):
+            names = [plain_class(name) for name in classes if isinstance(name, bool | int | float | str)]
+            twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+            if twice:
+                yield Problem(("classes",), f"names {', '.join(map(repr, twice))} twice")
         negative = raw.get("negative_class")
         if negative is not None and str(negative) == str(raw.get("positive_class", 1)):
             yield Problem(("negative_class",), f"is the positive class too: {negative!r}")

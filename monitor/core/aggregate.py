@@ -13,10 +13,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.core.contributions import Cells, Wide, calibration_cells, label_values, score_cells
+from monitor.core.contributions import Cells, Wide
 from monitor.core.counters import (
     ALL_SLICE,
-    CALIBRATION,
     JOIN,
     RANKING,
     RANKING_BINS,
@@ -24,7 +23,6 @@ from monitor.core.counters import (
     RANKING_RETRACTED,
     RANKING_ROW,
     SCALARS,
-    SCORES,
     CellKey,
     Increment,
     Kind,
@@ -35,6 +33,7 @@ from monitor.core.counters import (
 )
 from monitor.core.join import Effect, JoinCount
 from monitor.core.slices.assign import OUTSIDE
+from monitor.core.tasks.answers import Answers, Task
 
 Ints = NDArray[np.int64]
 
@@ -172,7 +171,7 @@ def fold_joins(counts: Sequence[JoinCount], watermark_ms: int, target: Target) -
 
 
 def fold_effects(
-    effects: Sequence[Effect], watermarks_ms: Ints, model: str, tiers: tuple[Tier, ...]
+    effects: Sequence[Effect], watermarks_ms: Ints, model: str, tiers: tuple[Tier, ...], task: Task
 ) -> tuple[list[Increment], list[Rows]]:
     """What labels add: applied and taken back, to fresh buckets and to old ones.
 
@@ -182,6 +181,7 @@ def fold_effects(
             of a bucket that was filled before is the store's to judge: labels add to keys that exist.
         model: the model's name.
         tiers: all tiers.
+        task: what the model predicts.
     """
     increments: list[Increment] = []
     rankings: list[Rows] = []
@@ -192,22 +192,25 @@ def fold_effects(
                 target = Target(model, tiers, create=fresh, retracted=retracted)
                 rows = np.array([effect.row for effect in part], np.int64)
                 marks = watermarks_ms[rows] if fresh else np.zeros(len(part), np.int64)
-                wide, scores, labels = _labelled(part, marks)
+                wide, answers, labels = _labelled(part, marks, task)
                 increments.extend(fold_wide(wide, target))
-                kinds = np.where(labels > 0.5, 1, 2).astype(np.int64)
-                increments.extend(fold_cells(score_cells(wide, scores, kinds), SCORES, target))
-                increments.extend(fold_cells(calibration_cells(wide, scores, labels), CALIBRATION, target))
-                rankings.extend(fold_ranking(wide, scores, labels, target))
+                for kind, cells in task.labelled_cells(wide, answers, labels):
+                    increments.extend(fold_cells(cells, kind, target))
+                if task.ranked:
+                    rankings.extend(fold_ranking(wide, answers.numbers, labels, target))
     return increments, rankings
 
 
 def _labelled(
-    effects: Sequence[Effect], watermarks_ms: Ints
-) -> tuple[Wide, NDArray[np.float64], NDArray[np.float64]]:
-    """Label contributions as columns: rows with their scalars, scores float64[n], labels float64[n]."""
+    effects: Sequence[Effect], watermarks_ms: Ints, task: Task
+) -> tuple[Wide, Answers, NDArray[np.float64]]:
+    """Label contributions as columns: rows with their scalars, answers, labels float64[n]."""
     n = len(effects)
-    scores = np.array([effect.stub.score for effect in effects], np.float64)
-    decisions = np.array([effect.stub.decision for effect in effects], np.int8)
+    answers = Answers(
+        np.array([effect.stub.score for effect in effects], np.float64),
+        np.array([effect.stub.decision for effect in effects], np.int8),
+        [effect.stub.extra for effect in effects],
+    )
     labels = np.array([effect.value for effect in effects], np.float64)
     width = max(len(effect.stub.slices) for effect in effects)
     members = np.full((n, width + 1), OUTSIDE, np.int64)
@@ -215,7 +218,7 @@ def _labelled(
     for i, effect in enumerate(effects):
         members[i, 1 : 1 + len(effect.stub.slices)] = effect.stub.slices
     times_ms = np.array([effect.stub.time_ms for effect in effects], np.int64)
-    return Wide(times_ms, watermarks_ms, members, label_values(scores, decisions, labels)), scores, labels
+    return Wide(times_ms, watermarks_ms, members, task.labelled(answers, labels)), answers, labels
 
 
 @dataclass(frozen=True)

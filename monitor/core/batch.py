@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping as MappingABC
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,8 @@ from numpy.typing import NDArray
 from monitor.core.decode import Rejected, Row, Unreadable, event_time_ms
 from monitor.core.join import ModelIdentity, stub_key
 from monitor.core.mapping import Mapping
-from monitor.core.schema.feature import number_text
 from monitor.core.schema.violations import Code
-
-UNKNOWN: Final = -1
-"""In a decisions column: nothing was decided."""
+from monitor.core.tasks.answers import Answers, Task, shown
 
 
 @dataclass(frozen=True)
@@ -30,8 +27,8 @@ class PredictionBatch:
         clamped: bool[n].
         keys: n stub keys.
         request_ids: n ids.
-        scores: float64[n], NaN where there is none.
-        decisions: int8[n], 1, 0 or `UNKNOWN`.
+        answers: what the model said, n rows.
+        scores: float64[n] in [0, 1], the probability whose distribution is watched; NaN where there is none.
         versions: n model versions or None.
         features: n dictionaries as decoded.
         faults: (row, code, received) of violations of the record itself.
@@ -45,8 +42,8 @@ class PredictionBatch:
     clamped: NDArray[np.bool_]
     keys: list[bytes]
     request_ids: list[str]
+    answers: Answers
     scores: NDArray[np.float64]
-    decisions: NDArray[np.int8]
     versions: list[str | None]
     features: list[dict[str, Any]]
     faults: list[tuple[int, Code, str]]
@@ -64,7 +61,7 @@ class LabelBatch:
         offsets, times_ms: int64[n]; when each label became known.
         keys: n stub keys.
         request_ids: n ids.
-        values: float64[n]; 1 for the positive class, 0 for the other.
+        values: float64[n], as the model's task numbers them.
         tracked: bool[n], inside the label sample.
     """
 
@@ -81,60 +78,15 @@ class LabelBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class ClassNames:
-    """How records name the two classes.
-
-    Attributes:
-        positive: the positive class as labels and decisions write it.
-        negative: the other class; None reads every other text as negative when `positive` is a text,
-            and 0 / false when it is a number or a truth value.
-    """
-
-    positive: bool | int | float | str = 1
-    negative: bool | int | float | str | None = None
-
-    def read(self, value: Any) -> int:
-        """1, 0, or `UNKNOWN` for what is neither class.
-
-        >>> ClassNames(">50K").read("<=50K"), ClassNames().read("1"), ClassNames().read("maybe")
-        (0, 1, -1)
-        """
-        if not isinstance(value, bool | int | float | str):
-            return UNKNOWN
-        if _same(value, self.positive):
-            return 1
-        if self.negative is not None:
-            return 0 if _same(value, self.negative) else UNKNOWN
-        if isinstance(self.positive, str):
-            return 0 if isinstance(value, str) and value else UNKNOWN
-        return 0 if _same(value, 0) else UNKNOWN
-
-
-def _same(value: bool | float | str, named: bool | float | str) -> bool:
-    """True, 1, 1.0, "1" and "true" are one class: producers differ in how they write it."""
-    return value == named or _plain(value) == _plain(named)
-
-
-def _plain(value: bool | float | str) -> str:
-    if isinstance(value, str):
-        text = value.strip()
-        return {"true": "1", "false": "0", "1.0": "1", "0.0": "0"}.get(text.lower(), text)
-    return number_text(value)
-
-
-@dataclass(frozen=True, slots=True)
 class Reading:
     """How one model's answers are read.
 
     Attributes:
-        threshold: scores at or above it are positive where a record carries no decision; None where
-            the model has no threshold.
-        classes: names of the two classes.
+        task: what it predicts.
         identity: hashing of request ids into the label sample.
     """
 
-    threshold: float | None
-    classes: ClassNames
+    task: Task
     identity: ModelIdentity
 
 
@@ -144,40 +96,26 @@ def read_predictions(rows: Sequence[Row], mapping: Mapping, reading: Reading, mo
     times = np.empty(n, np.int64)
     own_time = np.ones(n, np.bool_)
     clamped = np.zeros(n, np.bool_)
-    scores = np.full(n, np.nan)
-    decisions = np.full(n, UNKNOWN, np.int8)
     versions: list[str | None] = []
     features: list[dict[str, Any]] = []
     faults: list[tuple[int, Code, str]] = []
-    get_time, get_score = mapping.getters["timestamp"], mapping.getters["score"]
-    get_decision, get_version = mapping.getters["decision"], mapping.getters["model_version"]
+    get_time, get_version = mapping.getters["timestamp"], mapping.getters["model_version"]
     get_features = mapping.getters["features"]
-    classes, threshold = reading.classes, reading.threshold
     for i, row in enumerate(rows):
         body = row.body
         stamp = get_time(body)
         times[i], bad, late = event_time_ms(stamp, row.kafka_ms)
         if bad:
-            faults.append((i, Code.BAD_TIMESTAMP, _shown(stamp)))
+            faults.append((i, Code.BAD_TIMESTAMP, shown(stamp)))
         if bad or late or stamp is None:
             own_time[i] = False
         clamped[i] = late
-        score = get_score(body)
-        if score is not None:
-            if isinstance(score, float | int) and not isinstance(score, bool) and 0.0 <= score <= 1.0:
-                scores[i] = score
-                if threshold is not None:
-                    decisions[i] = score >= threshold
-            else:
-                faults.append((i, Code.SCORE_RANGE, _shown(score)))
-        decision = get_decision(body)
-        if decision is not None:
-            decisions[i] = classes.read(decision)
         version = get_version(body)
         versions.append(None if version is None else str(version)[:128])
         given = get_features(body)
         features.append(given if isinstance(given, dict) else {})
     keys = [stub_key(row.request_id) for row in rows]
+    answers, wrong = reading.task.read([row.body for row in rows], mapping)
     return PredictionBatch(
         model=model,
         offsets=np.array([row.offset for row in rows], np.int64),
@@ -186,11 +124,11 @@ def read_predictions(rows: Sequence[Row], mapping: Mapping, reading: Reading, mo
         clamped=clamped,
         keys=keys,
         request_ids=[row.request_id for row in rows],
-        scores=scores,
-        decisions=decisions,
+        answers=answers,
+        scores=reading.task.scores(answers),
         versions=versions,
         features=features,
-        faults=faults,
+        faults=faults + wrong,
         tracked=reading.identity.tracked(keys),
     )
 
@@ -198,22 +136,22 @@ def read_predictions(rows: Sequence[Row], mapping: Mapping, reading: Reading, mo
 def read_labels(
     rows: Sequence[Row], mapping: Mapping, reading: Reading, model: str
 ) -> tuple[LabelBatch, list[Rejected]]:
-    """Columns of the labels of one model; a label that names neither class is rejected."""
+    """Columns of the labels of one model; a label that means nothing to its task is rejected."""
     kept: list[Row] = []
-    values: list[int] = []
+    values: list[float] = []
     rejected: list[Rejected] = []
     get_label = mapping.getters["label"]
     for row in rows:
         label = get_label(row.body)
-        value = reading.classes.read(label)
-        if value != UNKNOWN:
+        value = None if label is None else reading.task.label(label)
+        if value is not None:
             kept.append(row)
             values.append(value)
         elif label is None:
             detail = f"no label at {mapping.paths.get('label', '$.label')}"
             rejected.append(Rejected(row.offset, Unreadable.NO_LABEL, detail, _body_bytes(row.body)))
         else:
-            detail = f"label {_shown(label)} is neither class of {model} (positive_class, negative_class)"
+            detail = f"label {shown(label)} {reading.task.complaint(model)}"
             rejected.append(Rejected(row.offset, Unreadable.UNKNOWN_LABEL, detail, _body_bytes(row.body)))
     get_time = mapping.getters["timestamp"]
     times = [event_time_ms(get_time(row.body), row.kafka_ms)[0] for row in kept]
@@ -236,10 +174,6 @@ def by_model(rows: Sequence[Row]) -> MappingABC[str, list[Row]]:
     for row in rows:
         groups.setdefault(row.model, []).append(row)
     return groups
-
-
-def _shown(value: Any) -> str:
-    return ascii(value)[:100]
 
 
 def _body_bytes(body: dict[str, Any]) -> bytes:

@@ -120,7 +120,7 @@ def score_cells(wide: Wide, scores: NDArray[np.float64], part: Ints | int) -> Ce
     rated = np.flatnonzero(~np.isnan(scores))
     cells = score_bin(scores[rated]) * SCORE_PARTS
     cells = cells + (part if isinstance(part, int) else part[rated])
-    return _spread(wide, rated, cells[:, None], np.ones((len(rated), 1), np.int64))
+    return spread(wide, rated, cells[:, None], np.ones((len(rated), 1), np.int64))
 
 
 def calibration_cells(wide: Wide, scores: NDArray[np.float64], labels: NDArray[np.float64]) -> Cells:
@@ -130,7 +130,7 @@ def calibration_cells(wide: Wide, scores: NDArray[np.float64], labels: NDArray[n
     base = np.minimum((p * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1) * CALIBRATION_PARTS
     cells = base[:, None] + np.arange(CALIBRATION_PARTS)
     amounts = np.stack([np.ones(len(rated), np.int64), (labels[rated] > 0.5).astype(np.int64), fixed(p)], 1)
-    return _spread(wide, rated, cells, amounts)
+    return spread(wide, rated, cells, amounts)
 
 
 def violation_cells(wide: Wide, rows: Ints, features: Ints, codes: Ints) -> Cells:
@@ -144,7 +144,7 @@ def violation_cells(wide: Wide, rows: Ints, features: Ints, codes: Ints) -> Cell
     )
 
 
-def _spread(wide: Wide, rows: Ints, cells: Ints, amounts: Ints) -> Cells:
+def spread(wide: Wide, rows: Ints, cells: Ints, amounts: Ints) -> Cells:
     """Repeat (row, cell) entries, int64[r, c], for every slice a row belongs to."""
     at, columns = np.nonzero(wide.members[rows] != OUTSIDE)
     width = cells.shape[1]

@@ -16,16 +16,16 @@ Change a layout only together with `LAYOUT_VERSION`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-LAYOUT_VERSION: Final = 2
+LAYOUT_VERSION: Final = 3
 """Recorded in the store at first start; another version refuses to start."""
 
 FIXED_ONE: Final = 1 << 24
@@ -61,6 +61,8 @@ class Scalar(IntEnum):
     BRIER_SUM = 17
     BRIER_SQ_SUM = 18
     CLIPPED = 19  # log losses that hit the clip
+    CORRECT = 20  # right decisions where there are more than two classes, which have no TP, FP, TN, FN
+    WRONG = 21
 
 
 class Join(IntEnum):
@@ -90,6 +92,13 @@ SCORE_PARTS: Final = 3
 CALIBRATION_BINS: Final = 20
 CALIBRATION_PARTS: Final = 3
 """Per equal-width bin of the score: rated, positive, score sum; cell = bin * 3 + part."""
+
+CLASS_PARTS: Final = 4
+CLASS_DECIDED: Final = 0
+CLASS_LABELLED: Final = 1
+CLASS_SAID: Final = 2
+CLASS_RIGHT: Final = 3
+"""Per class: decided for; and among labelled decisions: labels, decisions, both; cell = number * 4 + part."""
 
 LOG_LOSS_EPS: Final = float(np.finfo(np.float64).eps)
 """Scores are clipped to [eps, 1 - eps] before a log loss, as scikit-learn does for float64."""
@@ -171,6 +180,20 @@ TAILS: Final = Kind(
 """Per slice and numeric feature: values beyond the reference's 1 % and 99 % quantiles; cell = feature * 2 +
 side, features numbered as in the layout."""
 
+_FINE = frozenset({"1s", "10s", "1m"})
+
+CLASSES: Final = Kind("classes", 0, per_slice=True, narrow=_FINE)
+"""Multiclass: decisions and labels per class, numbered as in the registry `classes`."""
+
+CONFUSION: Final = Kind("confusion", 0, True, _CURVE_KEEP_S, frozenset({"1m"}), guard=CLASSES)
+"""Multiclass: labelled decisions per pair of classes; see `confusion_cell`."""
+
+VALUES: Final = Kind("values", 0, per_slice=True)
+"""Regression: counts and sums of powers; see `monitor.core.tasks.moments`."""
+
+RESIDUALS: Final = Kind("residuals", 0, True, _CURVE_KEEP_S, frozenset({"1m"}), guard=VALUES)
+"""Regression: absolute errors by logarithmic bins."""
+
 RANKING: Final = Kind("ranking", 0, True, {"1m": 2 * 3_600, "1h": 86_400, "1d": 30 * 86_400})
 """Not cells but rows: the labelled scores of a slice one by one, while they are few (`ranking_rows_max`)."""
 
@@ -180,7 +203,21 @@ RANKING_BINS: Final = 1 << 30
 RANKING_POSITIVE: Final = 1
 RANKING_RETRACTED: Final = 2
 
-KINDS: Final = (SCALARS, JOIN, VIOLATIONS, SCORES, CALIBRATION, FEATURES, SCALE, TAILS, RANKING)
+KINDS: Final = (
+    SCALARS,
+    JOIN,
+    VIOLATIONS,
+    SCORES,
+    CALIBRATION,
+    FEATURES,
+    SCALE,
+    TAILS,
+    CLASSES,
+    CONFUSION,
+    VALUES,
+    RESIDUALS,
+    RANKING,
+)
 """Everything that is counted: read this tuple, know the store."""
 
 
@@ -290,15 +327,30 @@ class SliceCounts:
         scores: int64[SCORE_BINS * SCORE_PARTS] or None where curves are not kept that finely.
         calibration: int64[CALIBRATION_BINS * CALIBRATION_PARTS] or None.
         ranking: the labelled scores one by one, or None where they were too many or are not kept.
+        classes: of several classes, decisions and labels per class; None for another task.
+        confusion: of several classes, pairs of label and decision, or None where it is not kept.
+        values: of a regression, counts and sums of powers; None for another task.
+        residuals: of a regression, absolute errors by bin, or None where they are not kept.
+        unit: of a regression, what its sums count in.
     """
 
     scalars: Counts
     scores: Counts | None = None
     calibration: Counts | None = None
     ranking: Ranking | None = None
+    classes: Counts | None = None
+    confusion: Counts | None = None
+    values: Counts | None = None
+    residuals: Counts | None = None
+    unit: float = 1.0
 
     def __getitem__(self, cell: Scalar) -> int:
         return int(self.scalars[cell])
+
+    def holding(self, arrays: Mapping[Kind, Counts], unit: float = 1.0) -> SliceCounts:
+        """The same with arrays of some kinds that are kept per slice, and the unit of a regression."""
+        found: dict[str, Any] = {kind.name: cells for kind, cells in arrays.items()}
+        return replace(self, unit=unit, **found)
 
     @cached_property
     def curve(self) -> Curve | None:
@@ -341,6 +393,17 @@ def score_bin(scores: NDArray[np.float64], bins: int = SCORE_BINS) -> NDArray[np
         logit = np.log(scores) - np.log1p(-scores)
     position = np.floor((logit + SCORE_LOGIT_MAX) * (bins / (2 * SCORE_LOGIT_MAX)))
     return np.clip(position, 0, bins - 1).astype(np.int64)
+
+
+def confusion_cell(labels: NDArray[np.int64], decisions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Cell of each pair of class numbers, int64[n]: K classes take the first K² cells, whatever K is.
+
+    Source: Szudzik (2006), An elegant pairing function.
+
+    >>> confusion_cell(np.array([0, 0, 1, 1, 2]), np.array([0, 1, 0, 1, 0])).tolist()
+    [0, 1, 2, 3, 6]
+    """
+    return np.where(labels >= decisions, labels * labels + labels + decisions, decisions**2 + labels)
 
 
 def fixed(values: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from monitor.core.aggregate import Target, fold_cells, fold_effects, fold_joins, fold_wide
 from monitor.core.batch import LabelBatch, PredictionBatch
-from monitor.core.contributions import Wide, prediction_values, score_cells, violation_cells
-from monitor.core.counters import ALL_SLICE, SCORES, VIOLATIONS, Increment, Join, Rows
+from monitor.core.contributions import Wide, violation_cells
+from monitor.core.counters import ALL_SLICE, VIOLATIONS, Increment, Join, Rows
 from monitor.core.feature_cells import FeatureCells, fold_features
 from monitor.core.join import JoinCount, Joined, LabelState, Order, Stub, join_labels, join_predictions
 from monitor.core.plan import ModelPlan
 from monitor.core.schema.violations import SOFT, Code
+from monitor.core.tasks.answers import Task
 
 Ints = NDArray[np.int64]
 
@@ -86,10 +87,12 @@ def prepare(
         watermarks_ms: int64[n], the partition's running maximum of event time at each row.
         cells: where the values of features are counted.
     """
-    scores, decisions = batch.scores.tolist(), batch.decisions.tolist()
+    answers = batch.answers
+    numbers, decisions = answers.numbers.tolist(), answers.decisions.tolist()
+    extras = answers.extras or [b""] * len(batch)
     times, own = batch.times_ms.tolist(), batch.own_time.tolist()
     stubs = [
-        Stub(times[i], own[i], scores[i], decisions[i], tuple(s for s in slices if s > 0), None)
+        Stub(times[i], own[i], numbers[i], decisions[i], tuple(s for s in slices if s > 0), None, extras[i])
         for i, slices in enumerate(members.tolist())
     ]
     everyone = np.full((len(batch), 1), ALL_SLICE, np.int64)
@@ -121,16 +124,16 @@ def count_predictions(
     invalid = np.zeros(len(batch), np.bool_)
     invalid[prepared.violations.rows[~np.isin(prepared.violations.codes, sorted(SOFT))]] = True
     target = Target(plan.name, plan.tiers, create=True)
+    task, answers = plan.reading.task, batch.answers.take(counted)
     wide = Wide(
         batch.times_ms[counted],
         prepared.watermarks_ms[counted],
         prepared.members[counted],
-        prediction_values(
-            batch.scores[counted], batch.decisions[counted], invalid[counted], batch.tracked[counted]
-        ),
+        task.predicted(answers, invalid[counted], batch.tracked[counted]),
     )
     increments = fold_wide(wide, target)
-    increments += fold_cells(score_cells(wide, batch.scores[counted], 0), SCORES, target)
+    for kind, of_kind in task.predicted_cells(wide, answers):
+        increments += fold_cells(of_kind, kind, target)
     if prepared.cells is not None:
         increments += fold_features(
             prepared.cells, counted, batch.times_ms, prepared.watermarks_ms, prepared.members, target
@@ -148,12 +151,14 @@ def count_predictions(
     ]
     watermark_ms = int(prepared.watermarks_ms.max(initial=0))
     increments += fold_joins(joined.counts, watermark_ms, target)
-    labelled, rankings = fold_effects(joined.effects, prepared.watermarks_ms[rows], plan.name, plan.tiers)
-    scores, decisions = batch.scores[counted], batch.decisions[counted]
+    labelled, rankings = fold_effects(
+        joined.effects, prepared.watermarks_ms[rows], plan.name, plan.tiers, task
+    )
+    scores = batch.scores[counted]
     signals = {
         "invalid_share": invalid[counted].astype(np.float64),
         "mean_score": scores[~np.isnan(scores)],
-        "positive_share": (decisions[decisions >= 0] > 0).astype(np.float64),
+        "positive_share": task.shares(answers.decisions),
     }
     evidence = _violation_evidence(prepared, entries)
     return Counted(joined, increments + labelled, rankings, evidence, signals)
@@ -193,15 +198,18 @@ def count_labels(
         for effect in joined.effects
         if not effect.retracted and effect.stub.time_ms < judged_s * 1000
     ]
-    increments, rankings = fold_effects(joined.effects, np.zeros(len(rows), np.int64), plan.name, plan.tiers)
+    increments, rankings = fold_effects(
+        joined.effects, np.zeros(len(rows), np.int64), plan.name, plan.tiers, plan.reading.task
+    )
     increments += fold_joins(joined.counts, watermark_ms, Target(plan.name, plan.tiers, create=True))
     applied = [effect for effect in joined.effects if not effect.retracted]
     wrong = [e.stub.decision != int(e.value) for e in applied if e.stub.decision >= 0]
     signals = {
-        "label_share": np.array([effect.value for effect in applied], np.float64),
+        "label_share": plan.reading.task.shares(np.array([effect.value for effect in applied])),
         "error_share": np.array(wrong, np.float64),
     }
-    return Counted(joined, increments, rankings, _error_evidence(batch, rows, joined), signals)
+    evidence = _error_evidence(batch, rows, joined, plan.reading.task)
+    return Counted(joined, increments, rankings, evidence, signals)
 
 
 def _violation_evidence(prepared: Prepared, entries: Ints) -> dict[str, list[bytes]]:
@@ -220,7 +228,7 @@ def _violation_evidence(prepared: Prepared, entries: Ints) -> dict[str, list[byt
     return found
 
 
-def _error_evidence(batch: LabelBatch, rows: Ints, joined: Joined) -> dict[str, list[bytes]]:
+def _error_evidence(batch: LabelBatch, rows: Ints, joined: Joined, task: Task) -> dict[str, list[bytes]]:
     """A few requests per slice that were answered wrongly: `errors/SLICE_ID`."""
     found: dict[str, list[bytes]] = {}
     index = rows.tolist()
@@ -234,8 +242,8 @@ def _error_evidence(batch: LabelBatch, rows: Ints, joined: Joined) -> dict[str, 
                     _sample(
                         batch.request_ids[index[effect.row]],
                         effect.stub.time_ms,
-                        decision=effect.stub.decision,
-                        label=effect.value,
+                        decision=task.said(effect.stub.decision),
+                        label=task.said(effect.value),
                     )
                 )
     return found

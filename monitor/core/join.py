@@ -30,6 +30,7 @@ KEY_BYTES: Final = 12
 STUB_VERSION: Final = 1
 
 _HEAD = struct.Struct("<BBHqd")  # version, flags, slices, event time (ms), score
+_REST = struct.Struct("<bH")  # decision, bytes that follow
 _LABEL = struct.Struct("<dqIq")  # value, time (ms), source, offset
 
 _HAS_PREDICTION: Final = 1
@@ -37,6 +38,7 @@ _OWN_TIME: Final = 2
 _DECIDED: Final = 4
 _POSITIVE: Final = 8
 _HAS_LABEL: Final = 16
+_MORE: Final = 32  # a decision that is no flag, and what else the task keeps
 
 
 def stub_key(request_id: str) -> bytes:
@@ -91,10 +93,11 @@ class Stub(NamedTuple):
     Attributes:
         time_ms: event time of the prediction.
         own_time: the record carried that time itself.
-        score: NaN where there is none.
-        decision: 1, 0 or -1 for none.
+        score: the number answered, NaN where there is none.
+        decision: the number of a class, 1 and 0 of two, or -1 for none.
         slices: ids of the slices it belongs to besides all traffic.
         label: the label applied last.
+        extra: what else the model's task needs of the answer.
     """
 
     time_ms: int
@@ -103,6 +106,7 @@ class Stub(NamedTuple):
     decision: int
     slices: tuple[int, ...]
     label: LabelState | None
+    extra: bytes = b""
 
     @property
     def has_prediction(self) -> bool:
@@ -110,18 +114,21 @@ class Stub(NamedTuple):
         return self.time_ms >= 0
 
     def pack(self) -> bytes:
-        """20 bytes, 2 more a slice, 28 more with a label."""
+        """20 bytes, 2 more a slice, 28 more with a label; 3 and the extra where a flag cannot say it."""
+        more = self.decision > 1 or bool(self.extra)
         flags = (
             (_HAS_PREDICTION if self.has_prediction else 0)
             | (_OWN_TIME if self.own_time else 0)
             | (_DECIDED if self.decision >= 0 else 0)
             | (_POSITIVE if self.decision > 0 else 0)
             | (_HAS_LABEL if self.label else 0)
+            | (_MORE if more else 0)
         )
         head = _HEAD.pack(STUB_VERSION, flags, len(self.slices), max(self.time_ms, 0), self.score)
         slices = struct.pack(f"<{len(self.slices)}H", *self.slices)
         label = b"" if self.label is None else _LABEL.pack(self.label.value, *self.label.order)
-        return head + slices + label
+        rest = _REST.pack(self.decision, len(self.extra)) + self.extra if more else b""
+        return head + slices + rest + label
 
     @classmethod
     def unpack(cls, data: bytes) -> Stub:
@@ -130,17 +137,26 @@ class Stub(NamedTuple):
         >>> stub = Stub(5, True, 0.25, 1, (3, 9), LabelState(1.0, Order(7, 1, 2)))
         >>> Stub.unpack(stub.pack()) == stub
         True
+        >>> stub = Stub(5, True, 0.25, 7, (3,), LabelState(2.0, Order(7, 1, 2)), b"rest")
+        >>> Stub.unpack(stub.pack()) == stub
+        True
         """
         _, flags, n_slices, time_ms, score = _HEAD.unpack_from(data)
         slices = struct.unpack_from(f"<{n_slices}H", data, _HEAD.size)
+        at = _HEAD.size + 2 * n_slices
+        decision = -1 if not flags & _DECIDED else int(bool(flags & _POSITIVE))
+        extra = b""
+        if flags & _MORE:
+            decision, length = _REST.unpack_from(data, at)
+            at += _REST.size + length
+            extra = data[at - length : at]
         label = None
         if flags & _HAS_LABEL:
-            value, label_ms, source, offset = _LABEL.unpack_from(data, _HEAD.size + 2 * n_slices)
+            value, label_ms, source, offset = _LABEL.unpack_from(data, at)
             label = LabelState(value, Order(label_ms, source, offset))
-        decision = -1 if not flags & _DECIDED else int(bool(flags & _POSITIVE))
         if not flags & _HAS_PREDICTION:
             time_ms = -1
-        return cls(time_ms, bool(flags & _OWN_TIME), score, decision, slices, label)
+        return cls(time_ms, bool(flags & _OWN_TIME), score, decision, slices, label, extra)
 
     def same_prediction(self, other: Stub) -> bool:
         """Whether two predictions under one id are a repeat rather than a conflict.
@@ -149,7 +165,8 @@ class Stub(NamedTuple):
         """
         same_time = self.time_ms == other.time_ms or not (self.own_time and other.own_time)
         same_score = self.score == other.score or (self.score != self.score and other.score != other.score)
-        return same_time and same_score and self.decision == other.decision
+        same_answer = self.decision == other.decision and self.extra == other.extra
+        return same_time and same_score and same_answer
 
 
 class Effect(NamedTuple):

@@ -29,6 +29,7 @@ FIELDS: Final = (
     "score",
     "probabilities",
     "value",
+    "interval",
     "decision",
     "label",
 )

@@ -37,6 +37,9 @@ class Prediction(Record):
     score: float | None = Field(None, description="Probability of the positive class, in [0, 1].")
     probabilities: dict[str, float] | None = Field(None, description="Multiclass: class to probability.")
     value: float | None = Field(None, description="Regression: the predicted value.")
+    interval: tuple[float, float] | None = Field(
+        None, description="Regression: between which values the label is expected."
+    )
     decision: bool | str | int | None = Field(
         None, description="What was answered; without it the model's threshold decides."
     )

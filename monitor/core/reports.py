@@ -25,6 +25,8 @@ class SliceReport:
         wider: window of the metrics named in `wide`, where score curves are kept less finely than the rest.
         wide: names of the metrics that answer `wider` instead of `window`.
         estimates: name → what is expected of rows whose labels have not come.
+        classes: of several classes, class → metric → estimate.
+        confusion: of several classes, label → decision → rows; None where it is not kept for the window.
     """
 
     slice: Mapping[str, str]
@@ -35,6 +37,8 @@ class SliceReport:
     wider: Window | None = None
     wide: frozenset[str] = frozenset()
     estimates: Mapping[str, Estimate] = field(default_factory=dict)
+    classes: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)
+    confusion: Mapping[str, Mapping[str, int]] | None = None
 
     def __getitem__(self, metric: str) -> Estimate:
         return self.estimates[metric] if metric in self.estimates else self.metrics[metric]
@@ -50,6 +54,12 @@ class SliceReport:
             answer[name] = estimate.to_dict()
             if self.wider is not None and name in self.wide:
                 answer[name]["window"] = self.wider.to_dict()
+        if self.classes:
+            answer["classes"] = {
+                name: {metric: estimate.to_dict() for metric, estimate in found.items()}
+                for name, found in self.classes.items()
+            }
+            answer["confusion"] = None if self.confusion is None else dict(self.confusion)
         answer["window"] = self.window.to_dict()
         return answer
 

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from monitor.core.batch import UNKNOWN, PredictionBatch, by_model, read_labels, read_predictions
+from monitor.core.batch import PredictionBatch, by_model, read_labels, read_predictions
 from monitor.core.costs import Memory, memory
 from monitor.core.decode import Limits, RawRecord, Rejected, decode_chunk
 from monitor.core.mapping import Mapping as FieldMapping
 from monitor.core.plan import ModelPlan
 from monitor.core.schema.violations import RECORD, Code
+from monitor.core.tasks.answers import UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,7 @@ def _read(
 def _judge(batch: PredictionBatch, plan: ModelPlan, tally: _Tally) -> None:
     tally.predictions += batch.request_ids
     tally.scored += int((batch.scores == batch.scores).sum())
-    tally.judgeable += int((batch.decisions != UNKNOWN).sum())
+    tally.judgeable += int((batch.answers.decisions != UNKNOWN).sum())
     for _, code, received in batch.faults:
         tally.violations[RECORD, code] += 1
         tally.examples.setdefault((RECORD, code), f"received {received}")

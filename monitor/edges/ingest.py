@@ -230,7 +230,7 @@ class Ingest:
         rows, rejected = decode_chunk(raw, source.mapping, self._models, self._limits)
         groups = by_model(rows)
         if source.kind == "labels":
-            return self._decode_labels(groups, rejected, source, owned)
+            return await self._decode_labels(groups, rejected, source, owned)
         return await self._decode_predictions(groups, rejected, source, owned)
 
     async def _decode_predictions(
@@ -239,7 +239,7 @@ class Ingest:
         batches = [
             (plan, read_predictions(group, source.mapping, plan.reading, name))
             for name, group in groups.items()
-            for plan in (self._models[name],)
+            for plan in (await self._preparer.numbered(self._models[name]),)
         ]
         offsets, marks = running_maximum([batch for _, batch in batches], owned.watermark_ms)
         predictions = []
@@ -251,12 +251,12 @@ class Ingest:
             predictions.append((plan, prepare(batch, members, violations, at, cells)))
         return _Decoded(predictions, [], rejected, int(marks[-1]) if len(marks) else owned.watermark_ms)
 
-    def _decode_labels(
+    async def _decode_labels(
         self, groups: Mapping[str, list[Row]], rejected: list[Rejected], source: Source, owned: _Owned
     ) -> _Decoded:
         labels = []
         for name, group in groups.items():
-            plan = self._models[name]
+            plan = await self._preparer.numbered(self._models[name])
             batch, refused = read_labels(group, source.mapping, plan.reading, name)
             labels.append((plan, batch))
             rejected = rejected + refused

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -13,12 +14,15 @@ from numpy.typing import NDArray
 from monitor.core.batch import PredictionBatch
 from monitor.core.counting import Violations
 from monitor.core.drift.layout import FAMILY
-from monitor.core.errors import StoreUnavailable
+from monitor.core.errors import StoreRefused, StoreUnavailable
 from monitor.core.feature_cells import FeatureCells, feature_cells
 from monitor.core.plan import ModelPlan
 from monitor.core.schema.violations import RECORD, Code
 from monitor.core.slices.assign import OUTSIDE, Token, other_token, token_name
 from monitor.core.slices.spec import CategorySlice, CrossSlice, VersionSlice
+from monitor.core.tasks.multiclass import CLASSES_MAX
+from monitor.core.tasks.multiclass import FAMILY as CLASSES_FAMILY
+from monitor.core.tasks.recorded import FAMILY as TASK_FAMILY
 from monitor.ports import Clock, Store
 
 log = logging.getLogger(__name__)
@@ -27,6 +31,7 @@ _WAITS_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 _EXPLAINED_PER_KIND: Final = 8
 _NAMES_PER_CALL: Final = 5_000
 _SCHEMAS_MAX: Final = 10_000
+_TASKS_MAX: Final = 8
 _OF_RECORD: Final = frozenset({Code.UNEXPECTED, Code.BAD_TIMESTAMP, Code.SCORE_RANGE})
 """Violations of the record itself: a feature may bear the name they go by."""
 
@@ -47,6 +52,31 @@ class Preparer:
         self._retry = retry
         self._feature_ids: dict[str, dict[str, int]] = {}
         self._schema_ids: dict[str, int] = {}
+        self._numbered: dict[str, ModelPlan] = {}
+
+    async def numbered(self, plan: ModelPlan) -> ModelPlan:
+        """The plan with the numbers the store gives to its task's classes.
+
+        Raises:
+            StoreRefused: the model was counted under another task, or has had too many classes.
+        """
+        found = self._numbered.get(plan.name)
+        if found is None:
+            task = plan.reading.task
+            (place,) = await self._ids(plan, TASK_FAMILY, [task.recorded], _TASKS_MAX)
+            if place != 1:
+                raise StoreRefused(
+                    f"{plan.name} is counted under another task than {task.recorded}; "
+                    "give the new model another name, or the store another database"
+                )
+            if task.classes:
+                places = await self._ids(plan, CLASSES_FAMILY, task.classes, CLASSES_MAX)
+                if 0 in places:
+                    raise StoreRefused(f"{plan.name} has had more than {CLASSES_MAX} classes")
+                task = task.numbered([place - 1 for place in places])
+            reading = replace(plan.reading, task=task)
+            found = self._numbered[plan.name] = replace(plan, reading=reading)
+        return found
 
     async def members(self, plan: ModelPlan, batch: PredictionBatch) -> Ints:
         """Slice ids, int64[rows, declarations], `OUTSIDE` where a row is in none."""

@@ -21,11 +21,14 @@ from monitor.core.counters import (
     ALL_SLICE,
     CALIBRATION,
     CALIBRATION_PARTS,
+    CLASSES,
     CODES,
+    CONFUSION,
     DEFAULT_TIERS,
     JOIN,
     SCALARS,
     SCORES,
+    VALUES,
     VIOLATIONS,
     Counts,
     Curve,
@@ -38,15 +41,24 @@ from monitor.core.counters import (
 from monitor.core.errors import QueryError
 from monitor.core.estimation import ESTIMATES, estimate_slices
 from monitor.core.estimation.slices import all_undefined
-from monitor.core.metrics import METRICS, Estimate, Metric
+from monitor.core.metrics import METRICS_OF, Estimate, Metric
+from monitor.core.metrics.per_class import confusion, per_class
 from monitor.core.reports import Groups, JoinReport, Point, SliceReport, ViolationRow
 from monitor.core.schema.violations import RECORD, Code
 from monitor.core.slices.spec import slice_key
+from monitor.core.tasks import Binary, Multiclass, RecordedTask, Regression
+from monitor.core.tasks.multiclass import FAMILY as CLASSES_FAMILY
+from monitor.core.tasks.recorded import FAMILY as TASK_FAMILY
 from monitor.core.times import format_duration
 from monitor.core.windows import Window, decompose
 from monitor.edges.labelled_history import LabelledHistory, Maturity
 from monitor.edges.window_reader import CurveWindow, Duration, Instant, Question, WindowReader, duration_s
 from monitor.ports import CounterReader
+
+_BESIDE: Final = frozenset({CLASSES, VALUES})
+"""Kinds that are kept wherever scalars are."""
+
+_FINE: Final = _BESIDE | {SCALARS}
 
 POINTS_MAX: Final = 10_000
 """Steps of one series."""
@@ -83,6 +95,7 @@ class MetricsReader:
         level: float = 0.95,
         ready_at: float = 0.95,
         wait: Duration | None = None,
+        estimates: bool = True,
     ) -> list[SliceReport]:
         """Metrics of every slice with requests in the window: all traffic first, then as first seen.
 
@@ -97,6 +110,7 @@ class MetricsReader:
             level: confidence level of the intervals, in (0, 1).
             ready_at: estimates learn from buckets before the window of whose labels this share has come,
             wait: or that are older than this, so that no more labels are expected.
+            estimates: False leaves out those that were not named: they read a month of history.
 
         Raises:
             QueryError: nothing is counted for the model, no traffic in `since`, no such metric, or `wait` is
@@ -104,20 +118,26 @@ class MetricsReader:
         """
         maturity = Maturity(ready_at, None if wait is None else duration_s(wait))
         estimated = {estimate.name for estimate in ESTIMATES}
-        estimated &= estimated if metrics is None else set(metrics)
-        chosen = METRICS
+        estimated &= (estimated if estimates else set()) if metrics is None else set(metrics)
+        task = self._task(model)
+        chosen = METRICS_OF[task.name]
         if metrics is not None:
-            chosen = tuple(_metric(name) for name in metrics if name not in estimated)
+            chosen = tuple(_metric(name, task.name) for name in metrics if name not in estimated)
+        if task.name != Binary.name:
+            estimated.clear()
         question = self._windows.question(model, since, from_, to)
         question, (window,) = self._windows.cut(question, [question.span])
         named = self._slices(model, where)
         scalars = self._windows.sums(SCALARS, model, list(named), window.parts)
         seen = {slice_id: found for slice_id, found in scalars.items() if found[Scalar.REQUESTS]}
-        wanted = {metric.kind for metric in chosen} - {SCALARS}
+        beside = {metric.kind for metric in chosen} & _BESIDE
+        wanted = {metric.kind for metric in chosen} - {SCALARS} - _BESIDE
+        if task.name == Multiclass.name and metrics is None:
+            wanted.add(CONFUSION)
         drawable = {
             slice_id: found
             for slice_id, found in seen.items()
-            if (wanted and found[Scalar.RATED]) or (estimated and found[Scalar.SCORED])
+            if (wanted and found[Scalar.LABELLED]) or (estimated and found[Scalar.SCORED])
         }
         curves = self._windows.curve_window(question, window) if drawable else None
         refusal = None if curves is None else curves.refusal
@@ -127,11 +147,17 @@ class MetricsReader:
             kinds = wanted | {SCORES} if estimated else wanted
             drawn = self._drawn(question, drawable, curves.window, kinds)
         counts_of = {slice_id: drawn.get(slice_id) or SliceCounts(found) for slice_id, found in seen.items()}
-        estimates = self._estimates(question, counts_of, curves, level, maturity) if estimated else {}
+        for kind in beside:
+            arrays = self._windows.sums(kind, model, list(seen), window.parts)
+            counts_of = {
+                slice_id: counts.holding({kind: arrays[slice_id]}, task.unit)
+                for slice_id, counts in counts_of.items()
+            }
+        expected = self._estimates(question, counts_of, curves, level, maturity) if estimated else {}
         reports = []
         for slice_id, found in seen.items():
             counts = counts_of[slice_id]
-            mine = estimates.get(slice_id, {})
+            mine = expected.get(slice_id, {})
             reports.append(
                 SliceReport(
                     slice=json.loads(named[slice_id]),
@@ -140,9 +166,10 @@ class MetricsReader:
                     metrics={metric.name: _estimate(metric, counts, level, refusal) for metric in chosen},
                     window=window,
                     wider=wider,
-                    wide=frozenset(metric.name for metric in chosen if metric.kind is not SCALARS)
-                    | estimated,
+                    wide=frozenset(metric.name for metric in chosen if metric.kind not in _FINE) | estimated,
                     estimates={name: mine[name] for name in mine if name in estimated},
+                    classes=per_class(counts, task.classes, level),
+                    confusion=confusion(counts, task.classes),
                 )
             )
         return reports
@@ -194,10 +221,14 @@ class MetricsReader:
         ids = [number for number, definition in parts.items() if definition.keys() in wanted]
         scalars = self._windows.sums(SCALARS, model, ids, window.parts) if ids else {}
         curves = self._windows.curve_window(question, window)
-        arrays: dict[Kind, dict[int, Counts]] = {SCORES: {}, CALIBRATION: {}}
-        if ids and curves.refusal is None:
-            for kind in arrays:
-                arrays[kind] = self._windows.sums(kind, model, ids, curves.window.parts)
+        task = self._task(model)
+        arrays: dict[Kind, dict[int, Counts]] = {}
+        if ids and curves.refusal is None and task.name == Binary.name:
+            arrays = {
+                k: self._windows.sums(k, model, ids, curves.window.parts) for k in (SCORES, CALIBRATION)
+            }
+        if ids and task.name == Regression.name:
+            arrays[VALUES] = self._windows.sums(VALUES, model, ids, window.parts)
         return Groups(
             window,
             curves.window if curves.differs and curves.refusal is None else None,
@@ -205,7 +236,7 @@ class MetricsReader:
             [
                 (
                     parts[number],
-                    SliceCounts(found, arrays[SCORES].get(number), arrays[CALIBRATION].get(number)),
+                    SliceCounts(found).holding({k: arrays[k][number] for k in arrays}, task.unit),
                 )
                 for number, found in scalars.items()
                 if found[Scalar.REQUESTS]
@@ -301,7 +332,8 @@ class MetricsReader:
         Raises:
             QueryError: as `slices`; no such slice; or more than 10,000 steps.
         """
-        chosen = _metric(metric)
+        task = self._task(model)
+        chosen = _metric(metric, task.name)
         step_s = duration_s(step)
         if step_s == 0:
             raise QueryError("a step is at least one second")
@@ -323,8 +355,7 @@ class MetricsReader:
             refusal = self._windows.too_fine(chosen.kind, question, window)
             counts = SliceCounts(found)
             if array is not None and _whole(chosen.kind, array, found):
-                scores, table = (array, None) if chosen.kind is SCORES else (None, array)
-                counts = SliceCounts(found, scores, table)
+                counts = counts.holding({chosen.kind: array}, task.unit)
             estimate = Estimate.undefined(refusal) if refusal else chosen(counts, level)
             points.append(Point(*span, requests=int(found[Scalar.REQUESTS]), estimate=estimate))
         return points
@@ -365,11 +396,16 @@ class MetricsReader:
             if int((ranking.positive + ranking.negative).sum()) >= labelled[number]
         }
         return {
-            number: SliceCounts(
-                found, arrays[SCORES].get(number), arrays[CALIBRATION].get(number), rankings.get(number)
+            number: SliceCounts(found, ranking=rankings.get(number)).holding(
+                {kind: of_kind[number] for kind, of_kind in arrays.items() if number in of_kind}
             )
             for number, found in scalars.items()
         }
+
+    def _task(self, model: str) -> RecordedTask:
+        """What the model predicts."""
+        recorded = self._reader.registry(model, TASK_FAMILY)
+        return RecordedTask.of(recorded, self._reader.registry(model, CLASSES_FAMILY) if recorded else {})
 
     def _slices(self, model: str, where: Mapping[str, str] | None) -> dict[int, str]:
         """Slice ids in order, with their keys."""
@@ -393,11 +429,11 @@ class MetricsReader:
         return registry[key]
 
 
-def _metric(name: str) -> Metric:
-    for metric in METRICS:
+def _metric(name: str, task: str) -> Metric:
+    for metric in METRICS_OF[task]:
         if metric.name == name:
             return metric
-    names = [metric.name for metric in METRICS]
+    names = [metric.name for metric in METRICS_OF[task]]
     if name in {estimate.name for estimate in ESTIMATES}:
         raise QueryError(f"{name} is estimated for slices and has no series")
     near = get_close_matches(name, names, 1)
@@ -407,7 +443,7 @@ def _metric(name: str) -> Metric:
 
 def _estimate(metric: Metric, counts: SliceCounts, level: float, refusal: str | None) -> Estimate:
     estimate = metric(counts, level)
-    if refusal is not None and metric.kind is not SCALARS and counts[Scalar.RATED]:
+    if refusal is not None and metric.kind not in _FINE and counts[Scalar.LABELLED]:
         return Estimate.undefined(refusal)
     return estimate
 
@@ -416,4 +452,6 @@ def _whole(kind: Kind, array: Counts, scalars: Counts) -> bool:
     """Whether an array read after the scalars holds all their rows: it has not expired."""
     if kind is SCORES:
         return bool(Curve.of(array).scored.sum() >= scalars[Scalar.SCORED])
-    return bool(array[::CALIBRATION_PARTS].sum() >= scalars[Scalar.RATED])
+    if kind is CALIBRATION:
+        return bool(array[::CALIBRATION_PARTS].sum() >= scalars[Scalar.RATED])
+    return True

@@ -12,10 +12,6 @@ from monitor.core.batch import read_predictions
 from monitor.core.contributions import (
     Cells,
     Wide,
-    calibration_cells,
-    label_values,
-    prediction_values,
-    score_cells,
 )
 from monitor.core.counters import ALL_SLICE, CALIBRATION, SCORES, Counts, Scalar
 from monitor.core.decode import OLDEST_MS, Row
@@ -65,39 +61,43 @@ async def count_reference(
     rows = [Row(i, OLDEST_MS, str(i), plan.name, dict(record)) for i, record in enumerate(records)]
     if not rows:
         return ReferenceCounts()
+    plan = await preparer.numbered(plan)
     batch = read_predictions(rows, FieldMapping.parse(), plan.reading, plan.name)
     for index, column in enumerate(plan.slices.tokens(batch.features, batch.versions)):
         seen: Counter[Token] = Counter(token for token in column if token is not None)
         if seen:
             await preparer.admit(plan, index, [token for token, _ in seen.most_common()])
     members = await preparer.members(plan, batch)
-    truth = [plan.reading.classes.read(row.body.get("label")) for row in rows]
-    labels = np.array(truth, np.float64)
+    task = plan.reading.task
+    given = [row.body.get("label") for row in rows]
+    truth = [None if label is None else task.label(label) for label in given]
+    known = np.array([at for at, label in enumerate(truth) if label is not None], np.int64)
+    labels = np.array([label for label in truth if label is not None], np.float64)
     everyone = np.ones(len(rows), np.bool_)
-    values = prediction_values(batch.scores, batch.decisions, ~everyone, everyone)
-    values += np.where(
-        (labels >= 0)[:, None], label_values(batch.scores, batch.decisions, np.maximum(labels, 0)), 0
-    )
+    values = task.predicted(batch.answers, ~everyone, everyone)
+    values[known] += task.labelled(batch.answers.take(known), labels)
     everything = np.concatenate([np.full((len(rows), 1), ALL_SLICE, np.int64), members], axis=1)
     wide = Wide(batch.times_ms, np.zeros(len(rows), np.int64), everything, values)
-    scores = [score_cells(wide, batch.scores, 0)]
-    known = np.flatnonzero(labels >= 0)
     labelled = Wide(wide.times_ms[known], wide.watermarks_ms[known], everything[known], values[known])
-    truth_of, score_of = labels[known], batch.scores[known]
-    scores.append(score_cells(labelled, score_of, np.where(truth_of > 0.5, 1, 2).astype(np.int64)))
+    counted = [
+        *task.predicted_cells(wide, batch.answers),
+        *task.labelled_cells(labelled, batch.answers.take(known), labels),
+    ]
     at, columns = np.nonzero(everything != OUTSIDE)
     scalars = _by_slice(everything[at, columns], np.arange(len(Scalar))[None, :], values[at], len(Scalar))
-    cells = await preparer.cells(plan, batch, await preparer.violations(plan, batch))
+    features = await preparer.cells(plan, batch, await preparer.violations(plan, batch))
     return ReferenceCounts(
         scalars,
-        _of_cells(scores, SCORES.size),
-        _of_cells([calibration_cells(labelled, score_of, truth_of)], CALIBRATION.size),
-        None if cells is None else sum_cells(cells.cells, cells.layout.size),
-        None if cells is None else sum_cells(cells.scale, SCALE_CELLS * len(cells.layout.numeric)),
+        _of_cells([cells for kind, cells in counted if kind is SCORES], SCORES.size),
+        _of_cells([cells for kind, cells in counted if kind is CALIBRATION], CALIBRATION.size),
+        None if features is None else sum_cells(features.cells, features.layout.size),
+        None if features is None else sum_cells(features.scale, SCALE_CELLS * len(features.layout.numeric)),
     )
 
 
 def _of_cells(parts: Sequence[Cells], size: int) -> dict[int, Counts]:
+    if not parts:
+        return {}
     slices = np.concatenate([part.slices for part in parts])
     cells = np.concatenate([part.cells for part in parts])
     amounts = np.concatenate([part.amounts for part in parts])

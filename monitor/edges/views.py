@@ -6,13 +6,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from monitor.core.errors import QueryError
-from monitor.core.metrics import METRICS
 from monitor.core.reports import SliceReport
 from monitor.edges.reader import MetricsReader
 
 WINDOWS: Final = ("5m", "1h", "24h")
-
-_NAMES: Final = [metric.name for metric in METRICS]  # what is estimated without labels reads a month
 
 
 class ViewWriter:
@@ -30,7 +27,7 @@ class ViewWriter:
         views: dict[str, dict[str, str]] = {}
         for window in WINDOWS:
             try:
-                reports = self._reader.slices(model, since=window, metrics=_NAMES)
+                reports = self._reader.slices(model, since=window, estimates=False)
             except QueryError:
                 continue  # no traffic in the window: an absent view says so
             views |= {f"{window}/{slice_name(report.slice)}": fields(report) for report in reports}

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from monitor.core.batch import ClassNames, Reading
+from monitor.core.batch import Reading
 from monitor.core.counters import DEFAULT_TIERS, JOIN, SCALARS, CellKey, Join, Scalar
 from monitor.core.join import ModelIdentity
 from monitor.core.plan import ModelPlan
 from monitor.core.slices import BinSlice, SliceAssigner, VersionSlice, assign, parse_slice
+from monitor.core.tasks import Binary, ClassNames
 from monitor.edges.ingest import Ingest
 from monitor.edges.memory import ManualClock, MemoryStore
 from monitor.edges.prepare import Preparer
@@ -29,7 +30,7 @@ P, OTHER = Partition("predictions", 0), Partition("predictions", 1)
 
 def plan(*slices: Any) -> ModelPlan:
     specs = [*map(parse_slice, slices), VersionSlice()]
-    reading = Reading(0.5, ClassNames(), ModelIdentity())
+    reading = Reading(Binary(), ModelIdentity())
     return ModelPlan("m", reading, None, SliceAssigner(specs), DEFAULT_TIERS)
 
 

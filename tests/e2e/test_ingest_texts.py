@@ -6,12 +6,13 @@ import json
 
 import msgpack
 
-from monitor.core.batch import ClassNames, Reading
+from monitor.core.batch import Reading
 from monitor.core.counters import CODES, DEFAULT_TIERS, SCALARS, VIOLATIONS, CellKey, Scalar
 from monitor.core.join import ModelIdentity
 from monitor.core.plan import ModelPlan
 from monitor.core.schema import Code, FeatureSchema
 from monitor.core.slices import SliceAssigner, VersionSlice
+from monitor.core.tasks import Binary
 from monitor.edges.memory import ManualClock, MemoryStore
 from monitor.ports import Partition
 from tests.support.topology import Log, Worker
@@ -50,7 +51,7 @@ async def test_a_record_with_nothing_but_doubts_is_valid() -> None:
         for i, row in enumerate(ROWS)
     ]
     store = MemoryStore(1, {"m": 600}, ManualClock(NOW_MS))
-    reading = Reading(0.5, ClassNames(), ModelIdentity())
+    reading = Reading(Binary(), ModelIdentity())
     plan = ModelPlan("m", reading, SCHEMA.compiled, SliceAssigner([VersionSlice()]), DEFAULT_TIERS)
     worker = Worker(store, Log(messages, NOW_MS), {"m": plan})
     await worker.take([P])

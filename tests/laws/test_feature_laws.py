@@ -132,7 +132,7 @@ def recount(requests: list[Any], tier: Tier) -> Counter[tuple[str, int, str, int
             if not is_number(name, value):
                 continue
             total["scale", bucket, "", row * SCALE_CELLS + scale_cell(float(value))] += 1
-            low, high = np.quantile([float(r[name]) for r in sample()], [0.01, 0.99])
+            low, high = np.quantile([float(r[name]) for r in sample()], [0.01, 0.99], method="inverted_cdf")
             for beyond, side in ((value < low, 0), (value > high, 1)):
                 for where in ("{}", f'{{"model_version":"{version}"}}') if beyond else ():
                     total["tails", bucket, where, row * 2 + side] += 1

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from monitor.core.batch import ClassNames, Reading
+from monitor.core.batch import Reading
 from monitor.core.counters import DEFAULT_TIERS, SCALARS, CellKey, Scalar, Tier
 from monitor.core.join import ModelIdentity
 from monitor.core.mapping import Mapping
 from monitor.core.plan import ModelPlan
 from monitor.core.slices import SliceAssigner, VersionSlice, parse_slice
+from monitor.core.tasks import Binary
 from monitor.edges.ingest import Ingest, Source
 from monitor.edges.memory import ManualClock
 from monitor.ports import CounterReader, Partition, Store
@@ -26,7 +27,7 @@ SOURCES = {
 def plan(name: str, tiers: tuple[Tier, ...] = DEFAULT_TIERS) -> ModelPlan:
     """A binary model with the slices of `tests.support.traffic`."""
     specs = [*map(parse_slice, [*SLICES, YOUNG]), VersionSlice()]
-    return ModelPlan(name, Reading(0.5, ClassNames(), ModelIdentity()), None, SliceAssigner(specs), tiers)
+    return ModelPlan(name, Reading(Binary(), ModelIdentity()), None, SliceAssigner(specs), tiers)
 
 
 @dataclass(frozen=True)

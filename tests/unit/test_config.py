@@ -149,7 +149,7 @@ def test_every_mistake_is_reported_with_its_place_and_the_nearest_key() -> None:
             "models": {
                 "in come": {},
                 "income": {
-                    "task": "regression",
+                    "task": "ranking",
                     "threshold": 2,
                     "slices": ["sex", {"feature": "age", "bin": [1]}],
                     "labels": {"wait": "7 parsecs"},
@@ -167,7 +167,7 @@ def test_every_mistake_is_reported_with_its_place_and_the_nearest_key() -> None:
         "kafka.predictions[0].mapping.score: 'a.b': a path begins with $",
         "redis.url: expected redis://",
         "models.in come: expected a name",
-        "models.income.task: regression is not in this release",
+        "models.income.task: expected 'binary'",
         "models.income.threshold: expected less than or equal to 1, got 2",
         "models.income.slices[1]: bin: unknown key; did you mean bins?",
         "models.income.labels.wait: not a duration: '7 parsecs'",
@@ -351,7 +351,11 @@ def test_topics(keys: dict[str, Any], complaint: str) -> None:
         ({"slices": "sex"}, "expected a list"),
         ({"alerts": {"min_effect": 1}}, "greater than 1"),
         ({"probes": {"endpoint": "localhost"}}, "probes.endpoint"),
-        ({"task": "multiclass"}, "not in this release"),
+        ({"task": "multiclass"}, "list the classes"),
+        ({"task": "multiclass", "classes": ["a", "a"]}, "names 'a' twice"),
+        ({"task": "multiclass", "classes": ["a", "b"], "threshold": 0.5}, "is a key of binary models"),
+        ({"classes": ["a", "b"]}, "is a key of multiclass models; this one is binary"),
+        ({"task": "regression", "unit": 0}, "greater than"),
         (None, "expected a section"),
     ],
 )

@@ -8,17 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.core.batch import ClassNames, Reading, read_labels, read_predictions
+from monitor.core.batch import Reading, read_labels, read_predictions
 from monitor.core.decode import Limits, RawRecord, Unreadable, dead_letter, decode_chunk, event_time_ms
 from monitor.core.errors import MappingError
 from monitor.core.join import ModelIdentity
 from monitor.core.mapping import Mapping, parse_path
 from monitor.core.records import DeadLetter
 from monitor.core.schema.violations import Code
+from monitor.core.tasks import Binary, ClassNames
 
 PLAIN = Mapping.parse()
 MODELS = {"income": object()}
-READING = Reading(0.5, ClassNames(), ModelIdentity())
+READING = Reading(Binary(), ModelIdentity())
 GOOD = b'{"request_id": "r-1", "model": "income", "timestamp": 1700000000, "features": {}, "score": 0.8}'
 NOW_MS = 1_700_000_100_000
 
@@ -162,7 +163,7 @@ def test_a_mapping_reads_another_shape() -> None:
     rows, _ = decode(value, mapping=mapping)
     batch = read_predictions(rows, mapping, READING, "income")
     assert batch.features == [{"age": 3}]
-    assert batch.decisions.tolist() == [1]
+    assert batch.answers.decisions.tolist() == [1]
 
 
 @pytest.mark.parametrize("path", ["a.b", "$.", "$[x]", "$.a b", "$..a"])

@@ -102,7 +102,7 @@ class Shelf:
         return [data if len(data) <= self.rows_max * RANKING_ROW.itemsize else None for data in found]
 
     def registry(self, model: str, family: str) -> dict[str, int]:
-        return self.names[family]
+        return self.names.get(family, {})
 
     def buckets(self, model: str, tier: str) -> tuple[int, int] | None:
         starts = self.spans.get(tier) if model == "income" else None

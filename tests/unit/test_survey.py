@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.core.batch import ClassNames, Reading
+from monitor.core.batch import Reading
 from monitor.core.costs import memory
 from monitor.core.counters import DEFAULT_TIERS
 from monitor.core.decode import Limits, RawRecord
@@ -21,6 +21,7 @@ from monitor.core.schema import CompiledSchema, FeatureSchema
 from monitor.core.slices.assign import SliceAssigner
 from monitor.core.slices.spec import CategorySlice, VersionSlice
 from monitor.core.survey import Sample, survey
+from monitor.core.tasks import Binary
 
 SCHEMA = FeatureSchema.parse("""
 version: 1
@@ -30,7 +31,7 @@ features:
 """)
 PLAN = ModelPlan(
     "income",
-    Reading(0.5, ClassNames(), ModelIdentity()),
+    Reading(Binary(), ModelIdentity()),
     CompiledSchema(SCHEMA),
     SliceAssigner((CategorySlice("sex"), VersionSlice())),
     DEFAULT_TIERS,

@@ -35,7 +35,10 @@ class Watched(StrEnum):
 
 
 RATES: Final = {
-    Watched.ACCURACY: ((Scalar.TP, Scalar.FP, Scalar.TN, Scalar.FN), (Scalar.FP, Scalar.FN)),
+    Watched.ACCURACY: (
+        (Scalar.TP, Scalar.FP, Scalar.TN, Scalar.FN, Scalar.CORRECT, Scalar.WRONG),
+        (Scalar.FP, Scalar.FN, Scalar.WRONG),
+    ),
     Watched.PRECISION: ((Scalar.TP, Scalar.FP), (Scalar.FP,)),
     Watched.RECALL: ((Scalar.TP, Scalar.FN), (Scalar.FN,)),
     Watched.SPECIFICITY: ((Scalar.TN, Scalar.FP), (Scalar.FP,)),

@@ -30,15 +30,16 @@ LABEL_METRICS: Final = (
     GapMetric.ERROR_RATE,
 )
 
+_OF_TWO: Final = (Scalar.TP, Scalar.FP, Scalar.TN, Scalar.FN)
 _ROWS: Final = {
-    GapMetric.ERROR_RATE: (Scalar.TP, Scalar.FP, Scalar.TN, Scalar.FN),
+    GapMetric.ERROR_RATE: (*_OF_TWO, Scalar.CORRECT, Scalar.WRONG),
     GapMetric.FALSE_NEGATIVE_RATE: (Scalar.TP, Scalar.FN),
     GapMetric.FALSE_POSITIVE_RATE: (Scalar.TN, Scalar.FP),
     GapMetric.POSITIVE_RATE: (Scalar.DECIDED,),
     GapMetric.COVERAGE: (Scalar.TRACKED,),
 }
 _HITS: Final = {
-    GapMetric.ERROR_RATE: (Scalar.FP, Scalar.FN),
+    GapMetric.ERROR_RATE: (Scalar.FP, Scalar.FN, Scalar.WRONG),
     GapMetric.FALSE_NEGATIVE_RATE: (Scalar.FN,),
     GapMetric.FALSE_POSITIVE_RATE: (Scalar.FP,),
     GapMetric.POSITIVE_RATE: (Scalar.POSITIVE,),

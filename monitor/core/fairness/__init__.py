@@ -14,7 +14,10 @@ from monitor.core.fairness.equal_opportunity import EqualOpportunity
 from monitor.core.fairness.error_rate import ErrorRateGap
 from monitor.core.fairness.false_positive_rate import FalsePositiveRateGap
 from monitor.core.fairness.family import Family
+from monitor.core.fairness.mean_absolute_error import MeanAbsoluteErrorGap
+from monitor.core.fairness.mean_error import MeanErrorGap
 from monitor.core.fairness.mean_score import MeanScore
+from monitor.core.fairness.mean_value import MeanValueGap
 from monitor.core.fairness.predictive_parity import PredictiveParity
 
 FAMILIES: Final[tuple[Family, ...]] = (
@@ -26,6 +29,9 @@ FAMILIES: Final[tuple[Family, ...]] = (
     CalibrationGap(),
     MeanScore(),
 )
-"""Every quantity, in the order in which people read them."""
+"""Every quantity of binary models, in the order in which people read them."""
 
-__all__ = ["FAMILIES", "Family"]
+REGRESSION_FAMILIES: Final[tuple[Family, ...]] = (MeanValueGap(), MeanAbsoluteErrorGap(), MeanErrorGap())
+"""Of models that predict a number."""
+
+__all__ = ["FAMILIES", "REGRESSION_FAMILIES", "Family"]

@@ -13,6 +13,8 @@ from monitor.core.fairness.sums import Trials
 class ErrorRateGap:
     """The share of wrong decisions, `(FP + FN) / (TP + FP + TN + FN)` (overall accuracy equality).
 
+    Of several classes, wrong decisions among all.
+
     It moves with a group's label mix even where the model serves it as well: see `decomposition`.
 
     Source: Berk et al. (2021), doi:10.1177/0049124118782533.
@@ -31,6 +33,9 @@ class ErrorRateGap:
     def __call__(self, counts: SliceCounts) -> Trials:
         """See `Family`."""
         return Trials(
-            counts[Scalar.FP] + counts[Scalar.FN],
-            sum(counts[cell] for cell in (Scalar.TP, Scalar.FP, Scalar.TN, Scalar.FN)),
+            sum(counts[cell] for cell in (Scalar.FP, Scalar.FN, Scalar.WRONG)),
+            sum(
+                counts[cell]
+                for cell in (Scalar.TP, Scalar.FP, Scalar.TN, Scalar.FN, Scalar.CORRECT, Scalar.WRONG)
+            ),
         )

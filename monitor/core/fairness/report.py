@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, Final
 
 from monitor.core.counters import SliceCounts, merge
-from monitor.core.fairness import FAMILIES
+from monitor.core.fairness import FAMILIES, REGRESSION_FAMILIES
 from monitor.core.fairness.calibration_gap import CalibrationBin, calibration_bins
 from monitor.core.fairness.comparison import ROWS_MIN, compare
 from monitor.core.fairness.decomposition import Confusion, Explanation, explain_gap
@@ -19,6 +19,14 @@ from monitor.core.fairness.score_mix import errors_by_score, split_by_scores
 from monitor.core.fairness.within import Stratified, within
 
 CRITERIA = (*(family.name for family in FAMILIES), EQUALIZED_ODDS)
+CRITERIA_OF: Final = {
+    "binary": CRITERIA,
+    "multiclass": ("error_rate",),
+    "regression": tuple(family.name for family in REGRESSION_FAMILIES),
+}
+"""Task → what its groups are compared by."""
+
+_EVERY: Final = (*FAMILIES, *REGRESSION_FAMILIES)
 """Names of everything that is compared."""
 
 Parts = Mapping[str, str]
@@ -107,14 +115,14 @@ def fairness_report(
         slices: definition and counters of each group; groups share no rows.
         crossed: legitimate features → the slices of `by` crossed with them.
         reference: name of one of the groups, see `group_name`.
-        criteria: what to compare, of `CRITERIA`.
+        criteria: what to compare, of `CRITERIA_OF` the task.
         threshold: score from which decisions are positive, to split gaps by score; None skips that.
         level: confidence level of the intervals, in (0, 1).
         rows_min: rows from which a group is compared.
     """
     groups = {group_name(parts): counts for parts, counts in slices}
     compared: dict[str, Comparison] = {}
-    for family in FAMILIES:
+    for family in _EVERY:
         if family.name in criteria:
             compared[family.name] = compare(
                 {name: family(counts) for name, counts in groups.items()},
@@ -165,7 +173,7 @@ def _within(
     rows_min: int,
 ) -> dict[str, dict[str, Stratified]]:
     found: dict[str, dict[str, Stratified]] = {}
-    for family in FAMILIES:
+    for family in _EVERY:
         if family.name not in criteria:
             continue
         sums = [{name: family(counts) for name, counts in stratum.items()} for stratum in strata]

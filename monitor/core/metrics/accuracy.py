@@ -14,8 +14,9 @@ from monitor.core.metrics.intervals import proportion
 class Accuracy:
     """The share of decisions that turned out right.
 
-    `accuracy = (TP + TN) / (TP + FP + TN + FN)`, in [0, 1], over labelled rows with a decision. With rare
-    positives it hides what matters; see `Recall` and `Precision`.
+    `accuracy = (TP + TN) / (TP + FP + TN + FN)`, in [0, 1], over labelled rows with a decision; of several
+    classes, right decisions among them. With rare positives it hides what matters; see `Recall` and
+    `Precision`.
 
     Interval: Wilson. Undefined without labelled decisions.
 
@@ -30,8 +31,8 @@ class Accuracy:
 
     def __call__(self, counts: SliceCounts, level: float = 0.95) -> Estimate:
         """See `Metric`."""
-        right = counts[Scalar.TP] + counts[Scalar.TN]
-        rows = right + counts[Scalar.FP] + counts[Scalar.FN]
+        right = counts[Scalar.TP] + counts[Scalar.TN] + counts[Scalar.CORRECT]
+        rows = right + counts[Scalar.FP] + counts[Scalar.FN] + counts[Scalar.WRONG]
         if rows == 0:
             return unlabelled(counts, "no labelled decisions")
         return proportion(right, rows, level)
