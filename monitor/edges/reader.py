@@ -224,9 +224,8 @@ class MetricsReader:
         task = self._task(model)
         arrays: dict[Kind, dict[int, Counts]] = {}
         if ids and curves.refusal is None and task.name == Binary.name:
-            arrays = {
-                k: self._windows.sums(k, model, ids, curves.window.parts) for k in (SCORES, CALIBRATION)
-            }
+            for kind in (SCORES, CALIBRATION):
+                arrays[kind] = self._windows.sums(kind, model, ids, curves.window.parts)
         if ids and task.name == Regression.name:
             arrays[VALUES] = self._windows.sums(VALUES, model, ids, window.parts)
         return Groups(
