@@ -12,16 +12,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Final
 
 import numpy as np
 
 from monitor.core.counters import (
-    ALL_SLICE,
     CALIBRATION,
-    CALIBRATION_PARTS,
-    CLASSES,
     CODES,
     CONFUSION,
     DEFAULT_TIERS,
@@ -41,24 +37,18 @@ from monitor.core.counters import (
 from monitor.core.errors import QueryError
 from monitor.core.estimation import ESTIMATES, estimate_slices
 from monitor.core.estimation.slices import all_undefined
-from monitor.core.metrics import METRICS_OF, Estimate, Metric
+from monitor.core.metrics import METRICS_OF, Estimate
+from monitor.core.metrics.choice import BESIDE, FINE, estimate_of, metric_named, whole
 from monitor.core.metrics.per_class import confusion, per_class
 from monitor.core.reports import Groups, JoinReport, Point, SliceReport, ViolationRow
 from monitor.core.schema.violations import RECORD, Code
-from monitor.core.slices.spec import slice_key
-from monitor.core.tasks import Binary, Multiclass, RecordedTask, Regression
-from monitor.core.tasks.multiclass import FAMILY as CLASSES_FAMILY
-from monitor.core.tasks.recorded import FAMILY as TASK_FAMILY
+from monitor.core.tasks import Binary, Multiclass, Regression
 from monitor.core.times import format_duration
 from monitor.core.windows import Window, decompose
 from monitor.edges.labelled_history import LabelledHistory, Maturity
+from monitor.edges.model_names import ModelNames
 from monitor.edges.window_reader import CurveWindow, Duration, Instant, Question, WindowReader, duration_s
 from monitor.ports import CounterReader
-
-_BESIDE: Final = frozenset({CLASSES, VALUES})
-"""Kinds that are kept wherever scalars are."""
-
-_FINE: Final = _BESIDE | {SCALARS}
 
 POINTS_MAX: Final = 10_000
 """Steps of one series."""
@@ -82,6 +72,7 @@ class MetricsReader:
     def __init__(self, reader: CounterReader, tiers: Sequence[Tier] = DEFAULT_TIERS) -> None:
         self._reader = reader
         self._windows = WindowReader(reader, tiers)
+        self._names = ModelNames(reader)
         self._history = LabelledHistory(reader, self._windows)
 
     def slices(
@@ -119,19 +110,19 @@ class MetricsReader:
         maturity = Maturity(ready_at, None if wait is None else duration_s(wait))
         estimated = {estimate.name for estimate in ESTIMATES}
         estimated &= (estimated if estimates else set()) if metrics is None else set(metrics)
-        task = self._task(model)
+        task = self._names.task(model)
         chosen = METRICS_OF[task.name]
         if metrics is not None:
-            chosen = tuple(_metric(name, task.name) for name in metrics if name not in estimated)
+            chosen = tuple(metric_named(name, task.name) for name in metrics if name not in estimated)
         if task.name != Binary.name:
             estimated.clear()
         question = self._windows.question(model, since, from_, to)
         question, (window,) = self._windows.cut(question, [question.span])
-        named = self._slices(model, where)
+        named = self._names.slices(model, where)
         scalars = self._windows.sums(SCALARS, model, list(named), window.parts)
         seen = {slice_id: found for slice_id, found in scalars.items() if found[Scalar.REQUESTS]}
-        beside = {metric.kind for metric in chosen} & _BESIDE
-        wanted = {metric.kind for metric in chosen} - {SCALARS} - _BESIDE
+        beside = {metric.kind for metric in chosen} & BESIDE
+        wanted = {metric.kind for metric in chosen} - {SCALARS} - BESIDE
         if task.name == Multiclass.name and metrics is None:
             wanted.add(CONFUSION)
         drawable = {
@@ -163,10 +154,10 @@ class MetricsReader:
                     slice=json.loads(named[slice_id]),
                     requests=int(found[Scalar.REQUESTS]),
                     labelled=int(found[Scalar.LABELLED]),
-                    metrics={metric.name: _estimate(metric, counts, level, refusal) for metric in chosen},
+                    metrics={metric.name: estimate_of(metric, counts, level, refusal) for metric in chosen},
                     window=window,
                     wider=wider,
-                    wide=frozenset(metric.name for metric in chosen if metric.kind not in _FINE) | estimated,
+                    wide=frozenset(metric.name for metric in chosen if metric.kind not in FINE) | estimated,
                     estimates={name: mine[name] for name in mine if name in estimated},
                     classes=per_class(counts, task.classes, level),
                     confusion=confusion(counts, task.classes),
@@ -189,7 +180,7 @@ class MetricsReader:
         """
         question = self._windows.question(model, since, from_, to)
         question, (window,) = self._windows.cut(question, [question.span])
-        named = self._slices(model, where)
+        named = self._names.slices(model, where)
         scalars = self._windows.sums(SCALARS, model, list(named), window.parts)
         seen = {slice_id: found for slice_id, found in scalars.items() if found[Scalar.REQUESTS]}
         curves = self._windows.curve_window(question, window)
@@ -216,12 +207,12 @@ class MetricsReader:
         """
         question = self._windows.question(model, since, from_, to)
         question, (window,) = self._windows.cut(question, [question.span])
-        parts = {number: json.loads(key) for number, key in self._slices(model, None).items()}
+        parts = {number: json.loads(key) for number, key in self._names.slices(model, None).items()}
         wanted = [set(names) for names in features]
         ids = [number for number, definition in parts.items() if definition.keys() in wanted]
         scalars = self._windows.sums(SCALARS, model, ids, window.parts) if ids else {}
         curves = self._windows.curve_window(question, window)
-        task = self._task(model)
+        task = self._names.task(model)
         arrays: dict[Kind, dict[int, Counts]] = {}
         if ids and curves.refusal is None and task.name == Binary.name:
             for kind in (SCORES, CALIBRATION):
@@ -331,12 +322,12 @@ class MetricsReader:
         Raises:
             QueryError: as `slices`; no such slice; or more than 10,000 steps.
         """
-        task = self._task(model)
-        chosen = _metric(metric, task.name)
+        task = self._names.task(model)
+        chosen = metric_named(metric, task.name)
         step_s = duration_s(step)
         if step_s == 0:
             raise QueryError("a step is at least one second")
-        slice_id = self._slice_id(model, slice_ or {})
+        slice_id = self._names.slice_id(model, slice_ or {})
         question = self._windows.question(model, since, from_, to)
         first_s = max(question.from_s, question.extent.begin_s) // step_s * step_s
         spans = [(at_s, at_s + step_s) for at_s in range(first_s, question.to_s, step_s)]
@@ -353,7 +344,7 @@ class MetricsReader:
         for span, window, found, array in zip(spans, windows, scalars, arrays, strict=True):
             refusal = self._windows.too_fine(chosen.kind, question, window)
             counts = SliceCounts(found)
-            if array is not None and _whole(chosen.kind, array, found):
+            if array is not None and whole(chosen.kind, array, found):
                 counts = counts.holding({chosen.kind: array}, task.unit)
             estimate = Estimate.undefined(refusal) if refusal else chosen(counts, level)
             points.append(Point(*span, requests=int(found[Scalar.REQUESTS]), estimate=estimate))
@@ -400,57 +391,3 @@ class MetricsReader:
             )
             for number, found in scalars.items()
         }
-
-    def _task(self, model: str) -> RecordedTask:
-        """What the model predicts."""
-        recorded = self._reader.registry(model, TASK_FAMILY)
-        return RecordedTask.of(recorded, self._reader.registry(model, CLASSES_FAMILY) if recorded else {})
-
-    def _slices(self, model: str, where: Mapping[str, str] | None) -> dict[int, str]:
-        """Slice ids in order, with their keys."""
-        named = {ALL_SLICE: slice_key({})}
-        registry = self._reader.registry(model, "slices")
-        named |= {number: key for key, number in sorted(registry.items(), key=lambda item: item[1])}
-        if where:
-            wanted = {str(name): str(value) for name, value in where.items()}.items()
-            named = {number: key for number, key in named.items() if wanted <= json.loads(key).items()}
-        return named
-
-    def _slice_id(self, model: str, definition: Mapping[str, str]) -> int:
-        if not definition:
-            return ALL_SLICE
-        key = slice_key({str(name): str(value) for name, value in definition.items()})
-        registry = self._reader.registry(model, "slices")
-        if key not in registry:
-            near = get_close_matches(key, registry, 1, 0.4)
-            hint = f"; the nearest is {near[0]}" if near else ""
-            raise QueryError(f"{model} has no slice {key}{hint}")
-        return registry[key]
-
-
-def _metric(name: str, task: str) -> Metric:
-    for metric in METRICS_OF[task]:
-        if metric.name == name:
-            return metric
-    names = [metric.name for metric in METRICS_OF[task]]
-    if name in {estimate.name for estimate in ESTIMATES}:
-        raise QueryError(f"{name} is estimated for slices and has no series")
-    near = get_close_matches(name, names, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
-    raise QueryError(f"no metric {name!r}: {hint}")
-
-
-def _estimate(metric: Metric, counts: SliceCounts, level: float, refusal: str | None) -> Estimate:
-    estimate = metric(counts, level)
-    if refusal is not None and metric.kind not in _FINE and counts[Scalar.LABELLED]:
-        return Estimate.undefined(refusal)
-    return estimate
-
-
-def _whole(kind: Kind, array: Counts, scalars: Counts) -> bool:
-    """Whether an array read after the scalars holds all their rows: it has not expired."""
-    if kind is SCORES:
-        return bool(Curve.of(array).scored.sum() >= scalars[Scalar.SCORED])
-    if kind is CALIBRATION:
-        return bool(array[::CALIBRATION_PARTS].sum() >= scalars[Scalar.RATED])
-    return True

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from monitor.app import task_of
 from monitor.config import ModelSettings
 from monitor.core.schema import FeatureSchema
 from monitor.core.slices import BinSlice, CategorySlice, CrossSlice, VersionSlice
+from monitor.core.tasks import Binary, ClassNames, Multiclass, Regression
 
 
 def test_a_protected_feature_is_a_slice_unless_it_is_one_already() -> None:
@@ -20,6 +22,16 @@ def test_a_protected_feature_is_a_slice_unless_it_is_one_already() -> None:
         CategorySlice("race"),
         VersionSlice(),
     )
+
+
+def test_a_task_is_what_the_settings_say_of_it() -> None:
+    def task(**settings: object) -> object:
+        return task_of(ModelSettings.model_validate(settings))
+
+    assert task() == Binary(0.5)
+    assert task(threshold=None, positive_class="yes") == Binary(None, ClassNames("yes"))
+    assert task(task="multiclass", classes=["a", 2]) == Multiclass(("a", "2"))
+    assert task(task="regression", unit=1000) == Regression(10)
 
 
 def test_silences_are_stretches_that_may_repeat() -> None:
