@@ -16,7 +16,7 @@ _OPERATORS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     ">": operator.gt,
     "==": operator.eq,
 }
-_FORM: Final = re.compile(r"\s*(?P<left>.+?)\s*(?P<sign><=|>=|==|<|>)\s*(?P<right>.+?)\s*")
+_FORM: Final = re.compile(r"\s*(?P<left>[^<>=]+?)\s*(?P<sign><=|>=|==|<|>)\s*(?P<right>[^<>=]+?)\s*")
 
 
 @dataclass(frozen=True)

@@ -30,25 +30,35 @@ class Point:
     answer: Answer
 
 
-def candidates(subject: Subject, axis: Axis, interior: int) -> list[Any]:
-    """Values to try of one feature, plausible with the rest of the request: the ends first."""
+def candidates(subject: Subject, axis: Axis, interior: int, beside: float | None = None) -> list[Any]:
+    """Values to try of one feature, plausible with the rest of the request: the ends first.
+
+    Args:
+        subject: the request.
+        axis: the feature.
+        interior: quantiles between the ends.
+        beside: share of the reference; given, the two values so far from the request's own take their place.
+    """
     here = subject.features[axis.name]
     if axis.numeric:
         places = axis.places(here)
-        ends = [axis.low, axis.high]
-        tried: Sequence[Any] = [axis.number(v, places) for v in [*ends, *axis.grid(interior)]]
+        inner = axis.grid(interior) if beside is None else axis.around(here, beside)[:interior]
+        tried: Sequence[Any] = [axis.number(v, places) for v in [axis.low, axis.high, *inner]]
     else:
         tried = axis.values
     return [value for value in dict.fromkeys(tried) if value != here and fits(subject, axis.name, value)]
 
 
 def fits(subject: Subject, name: str, value: Any) -> bool:
-    """Whether the request with one value changed could come."""
+    """Whether the request with one value changed could come: plausible, and no further out than it was."""
+    axis, here = subject.space.axes[name], subject.features[name]
+    if axis.numeric and not min(axis.low, here) <= value <= max(axis.high, here):
+        return False
     return subject.space.plausible(put(subject.features, {name: value}), (name,))
 
 
 def look(
-    subject: Subject, rows_max: int, rng: np.random.Generator
+    subject: Subject, rows_max: int, rng: np.random.Generator, beside: float | None = None
 ) -> Generator[Sequence[Features], Answers, dict[str, list[Point]]]:
     """One round: every searchable feature along its grid.
 
@@ -56,6 +66,7 @@ def look(
         subject: the request.
         rows_max: rows to ask at most; short of them grids become coarser, then features are drawn.
         rng: for the draw.
+        beside: see `candidates`.
 
     Returns:
         Feature → its points, in the order asked.
@@ -66,7 +77,9 @@ def look(
         names = [names[i] for i in sorted(rng.choice(len(names), rows_max // 2, replace=False))]
     axes = subject.space.axes
     wanted = [
-        (name, value) for name in names for value in candidates(subject, axes[name], interior)[: interior + 2]
+        (name, value)
+        for name in names
+        for value in candidates(subject, axes[name], interior, beside)[: interior + 2]
     ]
     return (yield from ask(subject, wanted))
 

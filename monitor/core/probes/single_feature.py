@@ -2,8 +2,8 @@
 
 A grid along every feature finds where the decision is another; each bracket between the last value of the
 same decision and the first of the other one is halved until it is tight. Only the nearest brackets are worth
-it, and a bracket whose near end is already further than the best flip is left. Where nothing flips, the rest
-is spent beside the values that came closest.
+it, and a bracket whose near end is already further than the best flip is left. The rest is spent
+where a nearer flip may hide.
 
 Sources: scan, bracket and bisect on score-only access, as in decision-based attacks (Chen, Jordan and
 Wainwright 2020, doi:10.1109/SP40000.2020.00045) with one feature at a time, which steps of trees allow and
@@ -12,20 +12,18 @@ gradients do not.
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from monitor.core.probes.answers import Answers, Features, ProbeResult, Subject, Trial
+from monitor.core.probes.answers import ProbeResult, Subject, Trial
 from monitor.core.probes.dialogue import Rounds
-from monitor.core.probes.scan import Point, ask, candidates, fits, look, merge, pull
+from monitor.core.probes.hiding import Points, promising
+from monitor.core.probes.scan import Point, ask, fits, look, merge
 from monitor.core.probes.variants import case_of, trial_of, worst
-
-Points = dict[str, list[Point]]
 
 
 @dataclass(frozen=True)
@@ -46,55 +44,43 @@ class SingleFeature:
     Attributes:
         queries_max: rows a request may cost.
         refined: brackets halved at a time.
-        kept: of `queries_max`, rows kept for halving.
+        looked: rows of a round, intervals that may hide a nearer flip among them.
+        kept: of `queries_max`, rows kept for both.
+        beside: share of the reference between the request's value and the grid's inner ones.
         tight: a bracket is tight when it is this share of its distance, or this many interquartile ranges.
+        chance_min: intervals that are less likely to hide a nearer flip are not looked into.
     """
 
     queries_max: int = 140
     refined: int = 3
+    looked: int = 6
     kept: int = 18
+    beside: float = 0.1
     tight: float = 0.002
+    chance_min: float = 0.01
 
     name: ClassVar[str] = "single_feature"
 
     def rounds(self, subject: Subject, rng: np.random.Generator) -> Rounds:
-        """Scan, then refine."""
-        points = yield from look(subject, self.queries_max - self.kept, rng)
-        left = self.queries_max - _count(points)
-        if not _flipped(subject, points):
-            points, left = yield from self._closer(subject, points, left)
-        points = yield from self._halve(subject, points, left)
-        trials = [trial_of(subject, name, _asked(found)) for name, found in points.items()]
-        best = _best(subject, points)
-        cases = worst(case_of(self.name, subject, (p.feature,), p.row, p.answer) for p in best)
-        return ProbeResult(self.name, subject, (_whole(trials), *trials) if trials else (), cases)
-
-    def _closer(
-        self, subject: Subject, points: Points, left: int
-    ) -> Generator[Sequence[Features], Answers, tuple[Points, int]]:
-        """Nothing flips: look beside what came closest, a few rows at a time, until something does."""
-        while left > self.kept // 3 and not _flipped(subject, points):
-            wanted = _beside(subject, points, min(self.refined * 2, left - self.kept // 3))
-            if not wanted:
-                break
-            points = merge(points, (yield from ask(subject, wanted)))
-            left -= len(wanted)
-        return points, left
-
-    def _halve(
-        self, subject: Subject, points: Points, left: int
-    ) -> Generator[Sequence[Features], Answers, Points]:
+        """Scan, then halve brackets, and look where a nearer flip may hide, while rows are left."""
+        points = yield from look(subject, self.queries_max - self.kept, rng, self.beside)
+        left = self.queries_max - sum(map(len, points.values()))
         while left > 0:
-            wanted = [
+            wanted: list[tuple[str, Any]] = [
                 (bracket.feature, middle)
                 for bracket in _brackets(subject, points)
                 if (middle := self._middle(subject, bracket)) is not None
-            ][: min(self.refined, left)]
+            ][: self.refined]
+            wanted += promising(subject, points, self.looked - len(wanted), self.chance_min)
+            wanted = list(dict.fromkeys(wanted))
             if not wanted:
                 break
-            points = merge(points, (yield from ask(subject, wanted)))
+            points = merge(points, (yield from ask(subject, wanted[:left])))
             left -= len(wanted)
-        return points
+        trials = [trial_of(subject, name, [(p.row, p.answer) for p in seen]) for name, seen in points.items()]
+        best = _best(subject, points)
+        cases = worst(case_of(self.name, subject, (p.feature,), p.row, p.answer) for p in best)
+        return ProbeResult(self.name, subject, (_whole(trials), *trials) if trials else (), cases)
 
     def _middle(self, subject: Subject, bracket: _Bracket) -> float | None:
         """The legal value half way; None where the bracket is tight."""
@@ -131,27 +117,6 @@ def _brackets(subject: Subject, points: Points) -> list[_Bracket]:
     return sorted((b for b in found if b.least < best), key=lambda b: b.most)
 
 
-def _beside(subject: Subject, points: Points, count: int) -> list[tuple[str, Any]]:
-    """Values next to the points that came closest to the other decision, the most promising first."""
-    wanted: dict[tuple[str, Any], float] = {}
-    for name, seen in points.items():
-        axis = subject.space.axes[name]
-        if not axis.numeric:
-            rest = [v for v in candidates(subject, axis, 0) if v not in {p.value for p in seen}]
-            top = max((pull(subject, p.answer) for p in seen), default=0.0)
-            wanted |= {(name, value): top / 2 for value in rest[:count]}
-            continue
-        places = axis.places(subject.features[name])
-        known = sorted([(p.value, pull(subject, p.answer)) for p in seen] + [(subject.features[name], 0.0)])
-        for (low, one), (high, other) in itertools.pairwise(known):
-            middle = axis.number((low + high) / 2, places)
-            if low < middle < high and fits(subject, name, middle):
-                # The better end promises most; a step between unlike ends hides less than a wide one.
-                wanted[name, middle] = max(one, other)
-    best = sorted(wanted, key=lambda pair: -wanted[pair])
-    return best[:count]
-
-
 def _best(subject: Subject, points: Points) -> list[Point]:
     """Per feature the nearest flip, or else the largest change."""
     found = []
@@ -180,15 +145,3 @@ def _whole(trials: Sequence[Trial]) -> Trial:
         distance_iqr=iqr,
         distance_quantile=quantile,
     )
-
-
-def _asked(points: Sequence[Point]) -> list[tuple[Features, Any]]:
-    return [(point.row, point.answer) for point in points]
-
-
-def _flipped(subject: Subject, points: Points) -> bool:
-    return any(subject.flips(p.answer) for seen in points.values() for p in seen)
-
-
-def _count(points: Points) -> int:
-    return sum(map(len, points.values()))

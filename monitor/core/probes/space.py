@@ -154,6 +154,14 @@ class Axis:
             points.insert(widest + 1, points[widest] + float(gaps[widest]) / 2)
         return points[1:-1]
 
+    def around(self, value: float, share: float) -> list[float]:
+        """The numbers that lie this share of the reference below and above `value`, within the ends."""
+        if not self.quantiles.size:
+            return []
+        here = self.rank(value)
+        ranks = [min(max(here + side * share, 0.0), 1.0) for side in (-1, 1)]
+        return [float(v) for v in np.clip(np.interp(ranks, *self._steps()), self.low, self.high)]
+
     def _steps(self) -> tuple[Floats, Floats]:
         return (self.levels, self.quantiles) if self.quantiles.size else (np.zeros(1), np.full(1, self.low))
 

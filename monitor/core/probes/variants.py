@@ -83,7 +83,7 @@ def trial_of(
         changes.append(abs(change))
         different = different or subject.differs(answer)
         if subject.flips(answer):
-            iqr, quantile = travel(subject, row, names or (feature,))
+            iqr, quantile = travel(subject, row, names or ((feature,) if feature else ()))
             iqrs.append(iqr)
             quantiles.append(quantile)
     least = min(iqrs, default=None)
