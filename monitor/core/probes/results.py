@@ -1,0 +1,273 @@
+"""Results as cells that add up, and the few worst cases.
+
+Per slice (a model version is a slice) and feature and probe: trials, flips, near flips, silent differences
+and errors. For all traffic also how much scores changed and how near the flips were, and the matrix of types.
+A feature's number is its place in the registry of features plus one; number 0 is the request as a whole, so
+arrays grow at their end when features appear.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Final
+
+import numpy as np
+
+from monitor.core.counters import ALL_SLICE, Counts, Kind
+from monitor.core.probes.answers import Answer, Case, Features, ProbeResult, Subject, Trial
+from monitor.core.probes.type_conversion import VARIANTS
+
+PROBES_MAX: Final = 16
+"""Room for probes in a feature's cells; they are numbered by their place in `PROBES`."""
+
+VARIANTS_MAX: Final = 16
+"""Room for variants of a type in a feature's cells."""
+
+NARROW: Final = frozenset({"1s", "10s", "1m"})
+
+
+class Part(IntEnum):
+    """Cells of one feature and probe, in every slice."""
+
+    TRIALS = 0
+    FLIPS = 1
+    NEAR = 2  # flips within a quarter of the interquartile range
+    DIFFERENT = 3
+    ERRORS = 4
+
+
+class TypePart(IntEnum):
+    """Cells of one feature and type variant."""
+
+    TRIALS = 0
+    DIFFERENT = 1
+    FLIPS = 2
+    ERRORS = 3
+
+
+CHANGE_EDGES: Final = (1e-9, 1e-4, 1e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7)
+"""Cut points of |score change|: bin 0 is no change."""
+
+IQR_EDGES: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
+"""Cut points of the least distance that flips, in interquartile ranges."""
+
+QUANTILE_EDGES: Final = (0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6)
+"""Cut points of the same in shares of the reference."""
+
+CHANGE_BINS: Final = len(CHANGE_EDGES) + 1
+IQR_BINS: Final = len(IQR_EDGES) + 1
+QUANTILE_BINS: Final = len(QUANTILE_EDGES) + 1
+SHAPE_PARTS: Final = CHANGE_BINS + IQR_BINS + QUANTILE_BINS
+
+PROBE_TRIALS: Final = Kind("probe_trials", 0, per_slice=True, narrow=NARROW)
+"""Per slice; cell = (feature * PROBES_MAX + probe) * len(Part) + part."""
+
+PROBE_SHAPES: Final = Kind("probe_shapes", 0, per_slice=False, narrow=NARROW)
+"""Of all traffic; cell = (feature * PROBES_MAX + probe) * SHAPE_PARTS + bin: changes, then distances."""
+
+PROBE_TYPES: Final = Kind("probe_types", 0, per_slice=False, narrow=NARROW)
+"""Of all traffic; cell = (feature * VARIANTS_MAX + variant) * len(TypePart) + part."""
+
+Address = tuple[str, int]
+"""Name of a kind, and a slice id."""
+
+
+@dataclass
+class Added:
+    """What results add to the store: address → cell → amount. Sums in any order are equal."""
+
+    cells: dict[Address, dict[int, int]] = field(default_factory=dict)
+
+    def add(self, address: Address, cell: int, amount: int = 1) -> None:
+        """Add to one cell."""
+        mine = self.cells.setdefault(address, {})
+        mine[cell] = mine.get(cell, 0) + amount
+
+    def __add__(self, other: Added) -> Added:
+        total = Added()
+        for part in (self, other):
+            for address, cells in part.cells.items():
+                for cell, amount in cells.items():
+                    total.add(address, cell, amount)
+        return total
+
+    def arrays(self) -> dict[Address, tuple[Counts, Counts]]:
+        """Cells, strictly increasing, and amounts, of each address: int64[n] both."""
+        found = {}
+        for address, cells in self.cells.items():
+            numbers = np.array(sorted(cells), np.int64)
+            found[address] = numbers, np.array([cells[int(n)] for n in numbers], np.int64)
+        return found
+
+
+def count(
+    results: Iterable[ProbeResult], probes: Sequence[str], number: Callable[[str], int | None]
+) -> Added:
+    """Cells of results.
+
+    Args:
+        results: of probes.
+        probes: their names, numbered by place (`[probe.name for probe in PROBES]`).
+        number: feature → its number in the registry of features, or None where it has none: not counted.
+    """
+    added = Added()
+    for result in results:
+        probe = probes.index(result.probe)
+        for trial in result.trials:
+            known = -1 if trial.feature == "" else number(trial.feature)
+            if known is not None:
+                _count(added, result.subject, probe, known + 1, trial)
+    return added
+
+
+def trials_of(cells: Counts) -> Counts:
+    """The `probe_trials` array, int64[features + 1, PROBES_MAX, len(Part)]."""
+    width = PROBES_MAX * len(Part)
+    padded = np.zeros(-(-max(cells.size, 1) // width) * width, np.int64)
+    padded[: cells.size] = cells
+    return padded.reshape(-1, PROBES_MAX, len(Part))
+
+
+def types_of(cells: Counts) -> Counts:
+    """The `probe_types` array, int64[features + 1, VARIANTS_MAX, len(TypePart)]."""
+    width = VARIANTS_MAX * len(TypePart)
+    padded = np.zeros(-(-max(cells.size, 1) // width) * width, np.int64)
+    padded[: cells.size] = cells
+    return padded.reshape(-1, VARIANTS_MAX, len(TypePart))
+
+
+def _count(added: Added, subject: Subject, probe: int, feature: int, trial: Trial) -> None:
+    parts = {
+        Part.TRIALS: True,
+        Part.FLIPS: trial.flipped,
+        Part.NEAR: trial.near,
+        Part.DIFFERENT: trial.different,
+        Part.ERRORS: trial.error is not None,
+    }
+    first = (feature * PROBES_MAX + probe) * len(Part)
+    for slice_id in subject.slices:
+        for part, holds in parts.items():
+            if holds:
+                added.add((PROBE_TRIALS.name, slice_id), first + part)
+    shape = (feature * PROBES_MAX + probe) * SHAPE_PARTS
+    for value, edges, start in (
+        (trial.score_change, CHANGE_EDGES, 0),
+        (trial.distance_iqr, IQR_EDGES, CHANGE_BINS),
+        (trial.distance_quantile, QUANTILE_EDGES, CHANGE_BINS + IQR_BINS),
+    ):
+        if value is not None:
+            bin_ = int(np.searchsorted(edges, value, side="right"))
+            added.add((PROBE_SHAPES.name, ALL_SLICE), shape + start + bin_)
+    if trial.variant in VARIANTS:
+        _count_type(added, feature, trial)
+
+
+def _count_type(added: Added, feature: int, trial: Trial) -> None:
+    first = (feature * VARIANTS_MAX + VARIANTS.index(trial.variant)) * len(TypePart)
+    parts = {
+        TypePart.TRIALS: True,
+        TypePart.DIFFERENT: trial.different,
+        TypePart.FLIPS: trial.flipped,
+        TypePart.ERRORS: trial.error is not None,
+    }
+    for part, holds in parts.items():
+        if holds:
+            added.add((PROBE_TYPES.name, ALL_SLICE), first + part)
+
+
+WORST_MAX: Final = 100
+"""Cases kept of a model."""
+
+WORST_EACH: Final = 5
+"""Of these, of one probe and the same features: one bad feature does not crowd out the rest."""
+
+
+@dataclass(frozen=True)
+class WorstCase:
+    """A case with the request it is about: all it takes to ask again.
+
+    Attributes:
+        id: of the case, a hash of all that was asked.
+        request_id, model, version: of the request.
+        case: what was found.
+    """
+
+    id: str
+    request_id: str
+    model: str
+    version: str
+    case: Case
+
+    @property
+    def rank(self) -> tuple[bool, float, str]:
+        """Greater is worse; the id breaks ties, so that merging is free of order."""
+        return self.case.flipped, self.case.severity, self.id
+
+    def record(self, hidden: frozenset[str] = frozenset()) -> dict[str, Any]:
+        """As JSON.
+
+        Args:
+            hidden: sensitive features, whose values are replaced.
+        """
+        case = self.case
+        return {
+            "id": self.id,
+            "request_id": self.request_id,
+            "model": self.model,
+            "model_version": self.version,
+            "probe": case.probe,
+            "features": list(case.features),
+            "change": case.words,
+            "original": _shown(case.original, hidden),
+            "changed": _shown(case.changed, hidden),
+            "before": _answer(case.before),
+            "after": _answer(case.after),
+            "flipped": case.flipped,
+            "severity": case.severity,
+            "distance_iqr": case.distance_iqr,
+            "distance_quantile": case.distance_quantile,
+        }
+
+
+def worst_of(results: Iterable[ProbeResult]) -> list[WorstCase]:
+    """Cases of results, the worst first, bounded."""
+    cases = [
+        WorstCase(
+            _id(result, case), result.subject.request_id, result.subject.model, result.subject.version, case
+        )
+        for result in results
+        for case in result.cases
+    ]
+    return merge_worst(cases)
+
+
+def merge_worst(*lists: Iterable[WorstCase], limit: int = WORST_MAX) -> list[WorstCase]:
+    """The worst of several lists, the worst first; merging in any order and grouping gives one list."""
+    every = {case.id: case for cases in lists for case in cases}
+    had: dict[tuple[str, tuple[str, ...]], int] = {}
+    kept = []
+    for case in sorted(every.values(), key=lambda one: one.rank, reverse=True):
+        about = case.case.probe, case.case.features
+        had[about] = had.get(about, 0) + 1
+        if had[about] <= WORST_EACH:
+            kept.append(case)
+    return kept[:limit]
+
+
+def _id(result: ProbeResult, case: Case) -> str:
+    subject = result.subject
+    asked = [subject.model, subject.version, subject.request_id, case.probe, case.changed, case.original]
+    text = json.dumps(asked, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _shown(features: Features, hidden: frozenset[str]) -> Mapping[str, Any]:
+    return {name: "(not shown)" if name in hidden else value for name, value in features.items()}
+
+
+def _answer(answer: Answer) -> dict[str, Any]:
+    return {"score": answer.score, "decision": answer.decision, "error": answer.error}
