@@ -95,6 +95,10 @@ class AlertKind(StrEnum):
     GIBBERISH = "gibberish"  # subject: feature
     DEGRADATION = "degradation"  # subject: slice ({} for all traffic), metric
     CALIBRATION = "calibration"  # subject: slice; estimates without labels cannot be trusted
+    COUNTERFACTUAL = "counterfactual"  # subject: feature (a protected one)
+    TYPE_CONVERSION = "type_conversion"  # subject: feature, variant
+    ROBUSTNESS_GAP = "robustness_gap"  # subject: slice
+    ROBUSTNESS_CHANGE = "robustness_change"  # subject: model_version, previous
 
 
 class Alert(Record):
