@@ -1,8 +1,9 @@
 """Decisions in a slice flip at smaller changes than in the rest.
 
 The failure of a trial is a flip within a quarter of an interquartile range of one feature. A slice is
-compared with the rest of the same bucket by the conditional e-value, so a model that becomes fragile everywhere alarms
-nobody here; the null is "odds ratio at most `tolerated`": no two slices lie equally close to the threshold.
+compared with the rest of the same bucket by the conditional e-value, so a model that becomes fragile
+everywhere alarms nobody here; the null is "odds ratio at most `tolerated`", since no two slices lie equally
+close to the threshold.
 """
 
 from __future__ import annotations
