@@ -1,0 +1,174 @@
+"""One run: brokers, a Redis, workers behind proxies, traffic, and a verdict at the end."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from monitor.core.errors import KafkaError, StoreUnavailable
+from monitor.edges.kafka.connection import KafkaConnection
+from monitor.edges.kafka.topics import TopicSpec, end_offsets, ensure_topics, partitions
+from monitor.edges.redis.reader import RedisReader
+from tests.chaos.processes import ApacheBroker, RedisProcess, Supervisor, WorkerProcess, closing
+from tests.chaos.traffic import MODELS, Feed
+from tests.chaos.verdict import Verdict, judge
+from tests.support.traffic import SLICES, YOUNG
+
+SHARDS = 2
+CATCH_UP_S = 240.0
+_POLL_S = 0.1
+
+SCHEMA = {
+    "version": 1,
+    "features": {
+        "sex": {"type": "category", "categories": ["Female", "Male"]},
+        "age": {"type": "number", "minimum": 0, "maximum": 120},
+        "device": {"type": "category", "categories": ["Android", "iPhone"]},
+        "income": {"type": "number"},
+    },
+}
+"""Of the model `shadow`, whose records have no income: an alert must come of it, whatever happens."""
+
+
+class NotRecovered(AssertionError):
+    """The workers did not read everything in time."""
+
+
+@dataclass
+class Broker:
+    """A broker that runs: where it is and, if it is ours to hurt, its process."""
+
+    bootstrap: str
+    apache: ApacheBroker | None = None
+
+
+class World:
+    """Everything a fault may touch.
+
+    Args:
+        broker: shared by runs.
+        directory: of this run.
+        name: unique among the runs of a broker.
+        rng: of the fault schedule.
+    """
+
+    def __init__(
+        self, broker: Broker, directory: Path, name: str, rng: random.Random, requests: int, seed: int
+    ) -> None:
+        self.broker = broker
+        self.rng = rng
+        self.link = KafkaConnection(broker.bootstrap)
+        self.names = {role: f"{role}-{name}" for role in ("predictions", "labels", "alerts", "dead")}
+        self.feed = Feed(self.link, self.names, seed, requests)
+        self.redis = RedisProcess(directory / "store")
+        self.workers: list[WorkerProcess] = []
+        self.late_topics: list[TopicSpec] = [TopicSpec(self.names["alerts"], 1)]
+        self._directory = directory
+        self._name = name
+        self._stack = ExitStack()
+
+    def __enter__(self) -> World:
+        with ExitStack() as stack:
+            specs = [TopicSpec(self.names[kind], 4) for kind in ("predictions", "labels")]
+            ensure_topics(self.link, [*specs, TopicSpec(self.names["dead"], 1)])
+            self.redis.start()
+            stack.callback(self.redis.kill)
+            for number in range(2):
+                self.workers.append(closing(stack, self.worker(f"worker-{number}")))
+            supervisor = Supervisor(self.workers)
+            stack.callback(supervisor.end)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def worker(self, name: str) -> WorkerProcess:
+        """A worker on these services, not yet started."""
+        return WorkerProcess(self._settings(), self.redis.port, self._directory, name)
+
+    def finish_topics(self) -> None:
+        """Create what was left out so far."""
+        ensure_topics(self.link, self.late_topics)
+        self.late_topics = []
+
+    def ends(self) -> dict[Any, int]:
+        """End of every input partition now."""
+        names = [self.names["predictions"], self.names["labels"]]
+        return self._patiently(lambda: end_offsets(self.link, partitions(self.link, names)))
+
+    def caught_up(self, ends: dict[Any, int]) -> float:
+        """Wait until every fence is at or past `ends`; seconds it took."""
+        began = time.monotonic()
+        reader = RedisReader(self.redis.url, SHARDS)
+        states: Any = {}
+        try:
+            while time.monotonic() - began < CATCH_UP_S:
+                try:
+                    states = reader.partitions()
+                except StoreUnavailable:
+                    states = {}
+                if all(place in states and states[place].offset >= end for place, end in ends.items()):
+                    return time.monotonic() - began
+                time.sleep(_POLL_S)
+        finally:
+            reader.close()
+        behind = {str(p): (end, states.get(p)) for p, end in ends.items()}
+        raise NotRecovered(f"not read in {CATCH_UP_S:.0f} s: {behind}")
+
+    def verdict(self) -> Verdict:
+        """Wait for quiet, and judge."""
+        self.feed.rest().join()
+        self.finish_topics()
+        self.caught_up(self.ends())
+        self._outboxes_empty()
+        return judge(self.link, self.names, self.redis.url, SHARDS, self.feed.kafka_ms)
+
+    def _outboxes_empty(self) -> None:
+        """Wait until the alert that must come has come, and all that waits is published."""
+        slots = [*(f"mon:{n}" for n in range(SHARDS)), *(f"mon:eval:{model}" for model in MODELS)]
+        deadline = time.monotonic() + CATCH_UP_S
+        with redis.Redis.from_url(self.redis.url) as client:
+            while time.monotonic() < deadline:
+                alerted: Any = client.hlen("{mon:eval:shadow}:alerts")
+                if alerted and not any(client.xlen(f"{{{slot}}}:outbox") for slot in slots):
+                    return
+                time.sleep(_POLL_S)
+        raise NotRecovered("an outbox was not emptied, or no alert was raised")
+
+    def _patiently(self, call: Callable[[], dict[Any, int]]) -> dict[Any, int]:
+        deadline = time.monotonic() + CATCH_UP_S
+        while True:
+            try:
+                return call()
+            except KafkaError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.5)
+
+    def _settings(self) -> dict[str, Any]:
+        schema = self._directory / "shadow.yaml"
+        schema.write_text(json.dumps(SCHEMA))
+        model = {"task": "binary", "slices": [*SLICES, YOUNG], "labels": {"wait": "1h"}}
+        return {
+            "kafka": {
+                "bootstrap_servers": self.broker.bootstrap,
+                "group_id": f"monitor-{self._name}",
+                "predictions": {"topics": [self.names["predictions"]]},
+                "labels": {"topics": [self.names["labels"]]},
+                "alerts": {"topic": self.names["alerts"]},
+                "dead_letters": {"topic": self.names["dead"]},
+            },
+            "redis": {"shards": SHARDS},
+            "models": {"credit": model, "shadow": model | {"schema": str(schema)}},
+            # A session of six seconds: a worker that stands still is given up while a test watches.
+            "worker": {"rebalance_timeout": "3s", "stall_timeout": "20s", "poll_records_max": 500},
+        }
