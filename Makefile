@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check fix bench bench-detection schemas clean help
+.PHONY: demo test check fix bench bench-detection bench-probes schemas clean help
 
 help:  ## What can be done here
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -44,6 +44,13 @@ bench: $(VENV)/.dev  ## Benchmarks, with a report in benchmarks/reports/
 
 bench-detection: $(VENV)/.dev  ## What is found, how soon, and what is said while nothing is wrong
 	$(BIN)/python -m benchmarks.detection $(ARGS)
+
+$(VENV)/.bench: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet -e '.[bench]'
+	@touch $@
+
+bench-probes: $(VENV)/.bench  ## What probes find, against exhaustive search and others (LightGBM, XGBoost, ART)
+	$(BIN)/python -m benchmarks.probes $(ARGS)
 
 clean:  ## Remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .services

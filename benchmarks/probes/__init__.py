@@ -1,0 +1,1 @@
+"""Probes against exhaustive search, other searches, and planted effects."""
