@@ -1,4 +1,4 @@
-"""The seams between the core and the edges: what a store, a publisher and a clock must do.
+"""The seams between the core and the edges: what a store, a publisher, a model and a clock must do.
 
 `monitor.edges.redis` and `monitor.edges.memory` implement the same `Store` and pass the same laws
 (`tests/laws`). Nothing here performs anything.
@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from monitor.core.counters import CellKey, Counts, Increment, Rows
+from monitor.core.probes.answers import Answer
 
 EVALUATOR_VIEW: Final = "evaluator"
 """Name of the view in which the evaluator says how far it is."""
@@ -335,4 +336,21 @@ class Publisher(Protocol):
 
     async def publish(self, entries: Sequence[OutboxEntry]) -> None:
         """Deliver entries to their topics, acknowledged by the brokers, or raise `KafkaError`."""
+        ...
+
+
+class ModelClient(Protocol):
+    """A model that can be asked; where and how is in `monitor.core.probes.endpoint.Endpoint`."""
+
+    async def ask(self, rows: Sequence[Mapping[str, Any]]) -> list[Answer]:
+        """One answer a row, in order.
+
+        Never raises for what model or network do: such rows have an `Answer` with an error, of which
+        `monitor.core.probes.endpoint.is_refusal` says whether it is the model's word about that row or an
+        outage. One row that is at fault spoils no other row's answer. An empty list has no answers.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release connections; asking again opens new ones."""
         ...
