@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Literal, Protocol
 
-from monitor.core.counters import CellKey, Counts, Increment, Rows
+from monitor.core.counters import CellKey, Counts, Increment, Kind, Rows, Tier
 from monitor.core.probes.answers import Answer
 
 EVALUATOR_VIEW: Final = "evaluator"
@@ -117,6 +117,56 @@ class FlushResult:
     conflicts: tuple[bytes, ...] = ()
 
 
+@dataclass(frozen=True)
+class ProbeCells:
+    """What probes add to one array of the present bucket of every tier.
+
+    Attributes:
+        kind: of array.
+        slice_id: whose.
+        cells: cell numbers, strictly increasing, int64[n].
+        amounts: what to add, all positive, int64[n].
+    """
+
+    kind: Kind
+    slice_id: int
+    cells: Counts
+    amounts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class RankedCase:
+    """One of the worst cases: a greater `rank` (text) is worse; so many of a `group` are kept."""
+
+    id: str
+    rank: str
+    group: str
+    value: bytes
+
+
+@dataclass(frozen=True)
+class ProbeFlush:
+    """What probes of one model found, added once however often it is sent.
+
+    Attributes:
+        model: its name.
+        owner: of the sequence, unique to a prober.
+        sequence: rises with every flush of the owner.
+        cells: to be added.
+        tiers: whose present buckets they are added to.
+        evidence: list name → encoded samples, as in `Flush`.
+        cases: for the list of worst cases.
+    """
+
+    model: str
+    owner: str
+    sequence: int
+    cells: Sequence[ProbeCells]
+    tiers: Sequence[Tier]
+    evidence: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
+    cases: Sequence[RankedCase] = ()
+
+
 TopicKind = Literal["alerts", "dead_letters"]
 """What leaves through an outbox."""
 
@@ -209,6 +259,25 @@ class Store(Protocol):
         """Event time (epoch s) before which the evaluator has judged a model's labels; 0 if unknown."""
         ...
 
+    async def reserve_rows(self, model: str, rows: int, rate_per_s: float, rows_held: float) -> float:
+        """Reserve rows of a model's probe budget, shared by all workers.
+
+        Args:
+            model: its name.
+            rows: to be sent, at most `rows_held`.
+            rate_per_s: rows a second.
+            rows_held: rows the bucket holds when full; it begins empty.
+
+        Returns:
+            Seconds to wait until the rows may be sent. Over any time t at most
+            `rate_per_s * t + rows_held` rows may be.
+        """
+        ...
+
+    async def add_probes(self, flush: ProbeFlush) -> None:
+        """Add what probes found to the buckets of the store's clock; safe to repeat."""
+        ...
+
     async def outbox_read(self, topic_kind: TopicKind, count: int) -> list[OutboxEntry]:
         """The oldest entries for one kind of topic, at most `count`: one that waits holds up no other."""
         ...
@@ -252,6 +321,10 @@ class CounterReader(Protocol):
 
     def registry(self, model: str, family: str) -> dict[str, int]:
         """All names of a registry with their ids (ids start at 1)."""
+        ...
+
+    def worst_cases(self, model: str) -> list[bytes]:
+        """Values of the worst cases that probes found, the worst first."""
         ...
 
     def buckets(self, model: str, tier: str) -> tuple[int, int] | None:

@@ -169,10 +169,11 @@ def read_labels(
 
 
 def by_model(rows: Sequence[Row]) -> MappingABC[str, list[Row]]:
-    """Rows grouped by model, offset order kept."""
+    """Rows grouped by model, offset order kept; what probes asked is no traffic and left out."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
-        groups.setdefault(row.model, []).append(row)
+        if not row.probe:
+            groups.setdefault(row.model, []).append(row)
     return groups
 
 

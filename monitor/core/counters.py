@@ -197,6 +197,27 @@ RESIDUALS: Final = Kind("residuals", 0, True, _CURVE_KEEP_S, frozenset({"1m"}), 
 RANKING: Final = Kind("ranking", 0, True, {"1m": 2 * 3_600, "1h": 86_400, "1d": 30 * 86_400})
 """Not cells but rows: the labelled scores of a slice one by one, while they are few (`ranking_rows_max`)."""
 
+_PROBE_KEEP_S = {"1s": 120, "10s": 1_200, "1m": 2 * 3_600, "1h": 3 * 86_400, "1d": 90 * 86_400}
+
+PROBE_TRIALS: Final = Kind("probe_trials", 0, True, _PROBE_KEEP_S, _FINE)
+"""What probes found, per slice; cells as in `monitor.core.probes.results`, like those of the three below.
+
+Buckets of probes are of the store's clock when they were counted, whatever time the requests have."""
+
+PROBE_SHAPES: Final = Kind("probe_shapes", 0, False, _PROBE_KEEP_S, _FINE)
+"""Sizes of changes of the score, and distances that flip."""
+
+PROBE_TYPES: Final = Kind("probe_types", 0, False, _PROBE_KEEP_S, _FINE)
+"""The matrix of types."""
+
+PROBE_SETS: Final = Kind("probe_sets", 0, False, _PROBE_KEEP_S, _FINE)
+"""Sets of features that act only together; cell = id in the registry `probe_sets`."""
+
+PROBE_WORK: Final = Kind("probe_work", 0, False, _PROBE_KEEP_S, _FINE)
+"""What probing cost; cells are `monitor.core.probes.results.Work`."""
+
+PROBE_KINDS: Final = (PROBE_TRIALS, PROBE_SHAPES, PROBE_TYPES, PROBE_SETS, PROBE_WORK)
+
 RANKING_ROW: Final = np.dtype("<u4")
 """One labelled score: its bin of 2**30 uniform in logit(p) over ±16, above the two bits below."""
 RANKING_BINS: Final = 1 << 30
@@ -217,6 +238,7 @@ KINDS: Final = (
     VALUES,
     RESIDUALS,
     RANKING,
+    *PROBE_KINDS,
 )
 """Everything that is counted: read this tuple, know the store."""
 

@@ -24,6 +24,12 @@ REQUEST_ID_CHARS_MAX: Final = 512
 OLDEST_MS: Final = 946_684_800_000
 """2000-01-01: a timestamp before it is a fault of the producer's clock, not an event."""
 
+PROBE_PREFIX: Final = "monitor-probe-"
+"""Request ids that begin so are of probes that came back as traffic."""
+
+PROBE_SAID: Final = (True, "1", "true")
+"""Values of the field `probe` that say so, and 1."""
+
 _NOT_FINITE = re.compile(rb"NaN|Infinity")
 
 
@@ -61,13 +67,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A readable record: which request of which model, and the decoded JSON."""
+    """A readable record: which request of which model, the decoded JSON, and whether a probe made it."""
 
     offset: int
     kafka_ms: int
     request_id: str
     model: str
     body: dict[str, Any]
+    probe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +107,7 @@ def decode_chunk(
     rows: list[Row] = []
     rejected: list[Rejected] = []
     get_id = mapping.getters["request_id"]
-    get_model = mapping.getters["model"]
+    get_model, get_probe = mapping.getters["model"], mapping.getters["probe"]
     for record in records:
         body = _parse(record, limits)
         if isinstance(body, Rejected):
@@ -124,7 +131,8 @@ def decode_chunk(
                 detail = f"model {str(model)[:80]!r} is not in the settings"
             rejected.append(Rejected(record.offset, reason, detail, record.value or b""))
             continue
-        rows.append(Row(record.offset, record.kafka_ms, request_id, model, body))
+        probe = get_probe(body) in PROBE_SAID or request_id.startswith(PROBE_PREFIX)
+        rows.append(Row(record.offset, record.kafka_ms, request_id, model, body, probe))
     return rows, rejected
 
 

@@ -32,6 +32,7 @@ FIELDS: Final = (
     "interval",
     "decision",
     "label",
+    "probe",
 )
 
 _STEP = re.compile(r"""\.([A-Za-z0-9_\-]+)|\[(\d+)\]|\['((?:[^'\\]|\\.)*)'\]|\["((?:[^"\\]|\\.)*)"\]""")

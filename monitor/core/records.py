@@ -43,6 +43,9 @@ class Prediction(Record):
     decision: bool | str | int | None = Field(
         None, description="What was answered; without it the model's threshold decides."
     )
+    probe: bool | None = Field(
+        None, description="True where the monitor's own probe asked (header X-Monitor-Probe): left out."
+    )
 
 
 class Label(Record):

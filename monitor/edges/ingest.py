@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from zlib import crc32
 
 import numpy as np
@@ -50,6 +51,18 @@ class Source:
     mapping: FieldMapping
 
 
+class Tap(Protocol):
+    """What is told of a model's counted predictions, and does not wait."""
+
+    def offer(self, batch: PredictionBatch, members: Ints) -> None:
+        """A batch was counted; `members` are the slice ids of its rows."""
+        ...
+
+    def returned(self, rows: int) -> None:
+        """So many rows of probes came back as traffic and were left out."""
+        ...
+
+
 @dataclass
 class Progress:
     """What the worker did, for logs and health; resets with the process."""
@@ -60,6 +73,7 @@ class Progress:
     conflicts: int = 0
     retries: int = 0
     dead_letters: int = 0
+    probes_returned: int = 0
 
 
 @dataclass
@@ -86,6 +100,7 @@ class _Decoded:
     labels: list[tuple[ModelPlan, LabelBatch]]
     rejected: list[Rejected]
     watermark_ms: int  # after the last record
+    probes: Mapping[str, int] = field(default_factory=dict)  # model → rows that probes asked
 
 
 class Ingest:
@@ -100,6 +115,7 @@ class Ingest:
         limits: of one record.
         piece_rows_max: a larger chunk is flushed in pieces, so that no script holds the store for long;
         cells_max: as is one whose flush would touch more than about so many cells of a shard.
+        taps: model → who is told of its counted predictions.
     """
 
     def __init__(
@@ -112,6 +128,7 @@ class Ingest:
         limits: Limits | None = None,
         piece_rows_max: int = 5_000,
         cells_max: int = 100_000,
+        taps: Mapping[str, Tap] | None = None,
     ) -> None:
         self.progress = Progress()
         self._store = store
@@ -126,6 +143,7 @@ class Ingest:
         self._judged_s: dict[str, int] = {}
         self._preparer = Preparer(store, self._retry)
         self._attention = Attention()
+        self._taps = dict(taps or {})
 
     async def take(self, starts: Mapping[Partition, int]) -> dict[Partition, int]:
         """Take over partitions: read their fences, making them where a partition is new.
@@ -199,7 +217,18 @@ class Ingest:
             self.progress.dead_letters += len(decoded.rejected)
             owned.position = chunk.next
             owned.watermark_ms = decoded.watermark_ms
+            self._tell(decoded)
         return most
+
+    def _tell(self, decoded: _Decoded) -> None:
+        """Tell the taps of what was counted."""
+        self.progress.probes_returned += sum(decoded.probes.values())
+        for plan, prepared in decoded.predictions:
+            if (tap := self._taps.get(plan.name)) is not None:
+                tap.offer(prepared.batch, prepared.members)
+        for model, rows in decoded.probes.items():
+            if (tap := self._taps.get(model)) is not None:
+                tap.returned(rows)
 
     async def watch(self) -> None:
         """Compare every fence held with the store's; a store that went back in time is followed back.
@@ -231,7 +260,10 @@ class Ingest:
         groups = by_model(rows)
         if source.kind == "labels":
             return await self._decode_labels(groups, rejected, source, owned)
-        return await self._decode_predictions(groups, rejected, source, owned)
+        decoded = await self._decode_predictions(groups, rejected, source, owned)
+        if sum(map(len, groups.values())) == len(rows):
+            return decoded
+        return replace(decoded, probes=Counter(row.model for row in rows if row.probe))
 
     async def _decode_predictions(
         self, groups: Mapping[str, list[Row]], rejected: list[Rejected], source: Source, owned: _Owned

@@ -10,13 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from monitor.core.counters import ALL_SLICE
+from monitor.core.counters import ALL_SLICE, PROBE_SHAPES, PROBE_TRIALS, PROBE_TYPES
 from monitor.core.probes import PROBES, Answer, FeatureSpace, ProbeResult, Subject, Trial
 from monitor.core.probes.answers import Case
 from monitor.core.probes.results import (
-    PROBE_SHAPES,
-    PROBE_TRIALS,
-    PROBE_TYPES,
     PROBES_MAX,
     VARIANTS_MAX,
     WORST_EACH,

@@ -151,6 +151,7 @@ class Case:
         severity: what cases are ranked by, at least 0: |score change| over what was travelled.
         distance_iqr: of the change, where it has a length.
         distance_quantile: the same in shares of the reference.
+        variant: as of the trial it belongs to.
     """
 
     probe: str
@@ -164,6 +165,7 @@ class Case:
     severity: float
     distance_iqr: float | None = None
     distance_quantile: float | None = None
+    variant: str = ""
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,7 @@ class ProbeResult:
         queries: rows the model was asked.
         calls: batches they went in, before batches of several subjects are merged.
         answer: the model's present answer to the unchanged request, where the probe asked for it.
+        together: sets of features whose joint effect goes beyond the sum of their own.
     """
 
     probe: str
@@ -187,6 +190,7 @@ class ProbeResult:
     queries: int = 0
     calls: int = 0
     answer: Answer | None = None
+    together: tuple[tuple[str, ...], ...] = ()
 
     @property
     def flips(self) -> int:

@@ -8,6 +8,7 @@ asking (a loop here, a task with a token bucket in a worker) owns the waiting.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from typing import ClassVar, Protocol
 
@@ -131,6 +132,4 @@ def drive_all(
 
 
 def _counted(result: ProbeResult, queries: int, calls: int) -> ProbeResult:
-    return ProbeResult(
-        result.probe, result.subject, result.trials, result.cases, queries, calls, result.answer
-    )
+    return replace(result, queries=queries, calls=calls)

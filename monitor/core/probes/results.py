@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -17,8 +18,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from monitor.core.counters import ALL_SLICE, Counts, Kind
-from monitor.core.probes.answers import Answer, Case, Features, ProbeResult, Subject, Trial
+from monitor.core.counters import ALL_SLICE, PROBE_SETS, PROBE_SHAPES, PROBE_TRIALS, PROBE_TYPES, Counts
+from monitor.core.probes.answers import NEAR_IQR, Answer, Case, Features, ProbeResult, Subject, Trial
 from monitor.core.probes.type_conversion import VARIANTS
 
 PROBES_MAX: Final = 16
@@ -27,11 +28,15 @@ PROBES_MAX: Final = 16
 VARIANTS_MAX: Final = 16
 """Room for variants of a type in a feature's cells."""
 
-NARROW: Final = frozenset({"1s", "10s", "1m"})
+SETS_MAX: Final = 200
+"""Sets of features that are counted; what comes later is not."""
 
 
 class Part(IntEnum):
-    """Cells of one feature and probe, in every slice."""
+    """Cells of one feature and probe, in every slice: `probe_trials`.
+
+    Cell = (feature * PROBES_MAX + probe) * len(Part) + part.
+    """
 
     TRIALS = 0
     FLIPS = 1
@@ -41,12 +46,26 @@ class Part(IntEnum):
 
 
 class TypePart(IntEnum):
-    """Cells of one feature and type variant."""
+    """Cells of one feature and type variant: `probe_types`.
+
+    Cell = (feature * VARIANTS_MAX + variant) * len(TypePart) + part.
+    """
 
     TRIALS = 0
     DIFFERENT = 1
     FLIPS = 2
     ERRORS = 3
+
+
+class Work(IntEnum):
+    """Cells of what probing cost: `probe_work`."""
+
+    REQUESTS = 0  # probed
+    ROWS = 1  # sent to the model
+    ERRORS = 2  # of them, answered with an error
+    DROPPED = 3  # candidates that found the queue full
+    RETURNED = 4  # rows of probes that came back as traffic, and were left out
+    UNSTEADY = 5  # requests the model does not repeat its score of; nothing else was asked about them
 
 
 CHANGE_EDGES: Final = (1e-9, 1e-4, 1e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7)
@@ -62,15 +81,7 @@ CHANGE_BINS: Final = len(CHANGE_EDGES) + 1
 IQR_BINS: Final = len(IQR_EDGES) + 1
 QUANTILE_BINS: Final = len(QUANTILE_EDGES) + 1
 SHAPE_PARTS: Final = CHANGE_BINS + IQR_BINS + QUANTILE_BINS
-
-PROBE_TRIALS: Final = Kind("probe_trials", 0, per_slice=True, narrow=NARROW)
-"""Per slice; cell = (feature * PROBES_MAX + probe) * len(Part) + part."""
-
-PROBE_SHAPES: Final = Kind("probe_shapes", 0, per_slice=False, narrow=NARROW)
-"""Of all traffic; cell = (feature * PROBES_MAX + probe) * SHAPE_PARTS + bin: changes, then distances."""
-
-PROBE_TYPES: Final = Kind("probe_types", 0, per_slice=False, narrow=NARROW)
-"""Of all traffic; cell = (feature * VARIANTS_MAX + variant) * len(TypePart) + part."""
+"""Of `probe_shapes`, of all traffic: cell = (feature * PROBES_MAX + probe) * SHAPE_PARTS + bin."""
 
 Address = tuple[str, int]
 """Name of a kind, and a slice id."""
@@ -105,7 +116,10 @@ class Added:
 
 
 def count(
-    results: Iterable[ProbeResult], probes: Sequence[str], number: Callable[[str], int | None]
+    results: Iterable[ProbeResult],
+    probes: Sequence[str],
+    number: Callable[[str], int | None],
+    set_number: Callable[[str], int | None] = lambda _: None,
 ) -> Added:
     """Cells of results.
 
@@ -113,15 +127,29 @@ def count(
         results: of probes.
         probes: their names, numbered by place (`[probe.name for probe in PROBES]`).
         number: feature → its number in the registry of features, or None where it has none: not counted.
+        set_number: name of a set (`set_name`) → its id in the registry of sets, or None.
     """
     added = Added()
     for result in results:
         probe = probes.index(result.probe)
+        for together in result.together:
+            known = set_number(set_name(together))
+            if known is not None:
+                added.add((PROBE_SETS.name, ALL_SLICE), known)
         for trial in result.trials:
             known = -1 if trial.feature == "" else number(trial.feature)
             if known is not None:
                 _count(added, result.subject, probe, known + 1, trial)
     return added
+
+
+def set_name(features: Iterable[str]) -> str:
+    """Name of a set in its registry, whatever order its features are in.
+
+    >>> set_name(("term", "age"))
+    '["age", "term"]'
+    """
+    return json.dumps(sorted(features), ensure_ascii=False)
 
 
 def trials_of(cells: Counts) -> Counts:
@@ -179,6 +207,11 @@ def _count_type(added: Added, feature: int, trial: Trial) -> None:
             added.add((PROBE_TYPES.name, ALL_SLICE), first + part)
 
 
+HIDDEN: Final = "(not shown)"
+"""Stands for the value of a sensitive feature."""
+
+_FLOAT: Final = "float"
+
 WORST_MAX: Final = 100
 """Cases kept of a model."""
 
@@ -206,6 +239,33 @@ class WorstCase:
     def rank(self) -> tuple[bool, float, str]:
         """Greater is worse; the id breaks ties, so that merging is free of order."""
         return self.case.flipped, self.case.severity, self.id
+
+    @property
+    def rank_text(self) -> str:
+        """`rank` as text that sorts alike."""
+        return f"{int(self.case.flipped)}{min(self.case.severity, 1e15):026.9f}{self.id}"
+
+    @property
+    def group(self) -> str:
+        """Probe and features: so many cases of each are kept."""
+        return json.dumps([self.case.probe, *self.case.features])
+
+    @property
+    def lists(self) -> tuple[str, ...]:
+        """Names of the lists whose samples it belongs to; alerts look there for what they rest on."""
+        case = self.case
+        match case.probe:
+            case "type_conversion":
+                return tuple(f"probes/{case.probe}/{name}/{case.variant}" for name in case.features)
+            case "feature_set":
+                return (f"probes/{case.probe}/{set_name(case.features)}",)
+            case "single_feature":
+                near = case.flipped and case.distance_iqr is not None and case.distance_iqr <= NEAR_IQR
+                return (f"probes/{case.probe}",) if near else ()
+            case "counterfactual" if not case.flipped:
+                return ()
+            case _:
+                return tuple(f"probes/{case.probe}/{name}" for name in case.features[:1])
 
     def record(self, hidden: frozenset[str] = frozenset()) -> dict[str, Any]:
         """As JSON.
@@ -266,7 +326,29 @@ def _id(result: ProbeResult, case: Case) -> str:
 
 
 def _shown(features: Features, hidden: frozenset[str]) -> Mapping[str, Any]:
-    return {name: "(not shown)" if name in hidden else value for name, value in features.items()}
+    return {name: HIDDEN if name in hidden else _plain(value) for name, value in features.items()}
+
+
+def asked_again(features: Features) -> dict[str, Any]:
+    """Features of a stored case as they were sent.
+
+    Raises:
+        ValueError: some are sensitive, and were not stored.
+    """
+    hidden = [name for name, value in features.items() if value == HIDDEN]
+    if hidden:
+        raise ValueError(
+            f"{', '.join(hidden)}: sensitive values are not stored; take the request from its topic"
+        )
+    return {
+        name: float(value[_FLOAT]) if isinstance(value, dict) and value.keys() == {_FLOAT} else value
+        for name, value in features.items()
+    }
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN and no infinities."""
+    return {_FLOAT: str(value)} if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _answer(answer: Answer) -> dict[str, Any]:

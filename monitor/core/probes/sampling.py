@@ -7,10 +7,15 @@ request of the lowest hash. Any worker, and any replay, chooses the same of the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.core.probes.space import FeatureSpace
 
 _SALT: Final = b"probes"
 """The label sample hashes the same ids: without salt both would hold the same requests."""
@@ -48,6 +53,27 @@ def place(request_id: str) -> float:
     return min(int.from_bytes(digest, "big") / _SPAN, 1 - 2**-53)
 
 
+def sampled(keys: Sequence[bytes], share: float) -> NDArray[np.int64]:
+    """Rows of a batch that are in the sample, int64[k].
+
+    Args:
+        keys: digests of request ids, 12 bytes each (`monitor.core.join.stub_key`).
+        share: of requests, in (0, 1].
+
+    The digests decide the label sample too, so they are mixed once more (Steele, Lea and Flood 2014,
+    doi:10.1145/2660193.2660195); all in one pass over the batch, for every record pays for it.
+    """
+    if not keys:
+        return np.zeros(0, np.int64)
+    words = np.frombuffer(b"".join(keys), np.dtype("<u8,<u4"))["f0"].copy()
+    words ^= words >> np.uint64(30)
+    words *= np.uint64(0xBF58476D1CE4E5B9)
+    words ^= words >> np.uint64(27)
+    words *= np.uint64(0x94D049BB133111EB)
+    words ^= words >> np.uint64(31)
+    return np.flatnonzero(words >> np.uint64(11) < round(share * 2**53))
+
+
 def pick(candidates: Sequence[Candidate], count: int) -> list[int]:
     """Places of the requests to probe, in the order of their turn.
 
@@ -77,6 +103,19 @@ def pick(candidates: Sequence[Candidate], count: int) -> list[int]:
         for other in _strata(candidates[at]):
             had[other] += 1
     return taken
+
+
+def is_tail(space: FeatureSpace, features: Mapping[str, Any]) -> bool:
+    """Whether a number lies beyond its plausible ends, or a category is none of the frequent ones."""
+    for name, axis in space.axes.items():
+        value = features.get(name)
+        if axis.numeric:
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if number and (value < axis.low or value > axis.high):
+                return True
+        elif axis.values and isinstance(value, str) and value not in axis.values:
+            return True
+    return False
 
 
 def _strata(candidate: Candidate) -> list[str | int]:

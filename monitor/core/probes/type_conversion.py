@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -73,7 +73,8 @@ class TypeConversion:
             )  # fmt: skip
             if differs:
                 words = _words(subject, name, variant, value, answer, nulls.get(name))
-                cases.append(case_of(self.name, subject, (name,), row, answer, words))
+                case = case_of(self.name, subject, (name,), row, answer, words)
+                cases.append(replace(case, variant=variant))
         return ProbeResult(self.name, subject, tuple(trials), worst(cases))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from monitor.core.counters import CellKey, Counts
 from monitor.edges.memory.clock import WallClock
-from monitor.ports import Fence, OutboxEntry, Partition, TopicKind
+from monitor.ports import Fence, OutboxEntry, Partition, RankedCase, TopicKind
 
 Address = tuple[str, str, int, str, int]
 
@@ -60,6 +60,9 @@ class Contents:
         ids: (model, family) → name → id.
         beats: partition → position, end, time (epoch ms).
         evaluators: by model.
+        budgets: model → until when its reserved rows last, epoch ms.
+        probers: (model, owner) → last sequence.
+        cases: model → id → the worst cases.
         outbox: records waiting to be published, oldest first.
         outbox_max: entries of the outbox.
         outbox_dropped: records that fell beyond it.
@@ -73,6 +76,9 @@ class Contents:
     ids: defaultdict[tuple[str, str], dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
     beats: dict[Partition, tuple[int, int, int]] = field(default_factory=dict)
     evaluators: defaultdict[str, Evaluator] = field(default_factory=lambda: defaultdict(Evaluator))
+    budgets: dict[str, float] = field(default_factory=dict)
+    probers: dict[tuple[str, str], int] = field(default_factory=dict)
+    cases: defaultdict[str, dict[str, RankedCase]] = field(default_factory=lambda: defaultdict(dict))
     outbox: deque[OutboxEntry] = field(default_factory=deque)
     outbox_dropped: int = 0
     _entries: int = 0

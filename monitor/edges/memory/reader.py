@@ -40,6 +40,11 @@ class MemoryReader:
         """See `monitor.ports.CounterReader.registry`."""
         return dict(self._contents.ids[model, family])
 
+    def worst_cases(self, model: str) -> list[bytes]:
+        """See `monitor.ports.CounterReader.worst_cases`."""
+        cases = self._contents.cases[model].values()
+        return [case.value for case in sorted(cases, key=lambda one: one.rank, reverse=True)]
+
     def buckets(self, model: str, tier: str) -> tuple[int, int] | None:
         """See `monitor.ports.CounterReader.buckets`."""
         now_ms = self.now_ms()

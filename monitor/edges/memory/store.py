@@ -11,6 +11,7 @@ import numpy as np
 
 from monitor.core.counters import RANKING, RANKING_ROW, SCORES, CellKey, Increment, Rows
 from monitor.core.errors import StoreRefused
+from monitor.core.probes.results import WORST_EACH, WORST_MAX
 from monitor.edges.memory.clock import WallClock
 from monitor.edges.memory.contents import Array, Contents, Shard, address
 from monitor.edges.memory.reader import MemoryReader
@@ -23,6 +24,8 @@ from monitor.ports import (
     OutboxEntry,
     Outcome,
     Partition,
+    ProbeFlush,
+    RankedCase,
     SeenStub,
     TopicKind,
 )
@@ -167,6 +170,38 @@ class MemoryStore:
         """See `monitor.ports.Store.judged_s`."""
         view = self.contents.evaluators[model].views.get(EVALUATOR_VIEW, {})
         return int(view.get(JUDGED_FIELD, 0))
+
+    async def reserve_rows(self, model: str, rows: int, rate_per_s: float, rows_held: float) -> float:
+        """See `monitor.ports.Store.reserve_rows`."""
+        now_ms, held_ms = self.contents.clock.now_ms(), rows_held / rate_per_s * 1_000
+        until_ms = max(self.contents.budgets.get(model, now_ms + held_ms), now_ms)
+        until_ms = self.contents.budgets[model] = until_ms + rows / rate_per_s * 1_000
+        return max(0.0, until_ms - held_ms - now_ms) / 1_000
+
+    async def add_probes(self, flush: ProbeFlush) -> None:
+        """See `monitor.ports.Store.add_probes`; the first shard holds it."""
+        if self.contents.probers.get((flush.model, flush.owner), -1) >= flush.sequence:
+            return
+        self.contents.probers[flush.model, flush.owner] = flush.sequence
+        shard, now_s = self.contents.shards[0], self.contents.clock.now_ms() // 1_000
+        for part in flush.cells:
+            for tier in flush.tiers:
+                kept_s = part.kind.kept_s(tier)
+                key = CellKey(part.kind, tier, now_s - now_s % tier.bucket_s, flush.model, part.slice_id)
+                if kept_s:
+                    increment = Increment(key, part.cells, part.amounts, True, kept_s + tier.bucket_s)
+                    self._add(shard, increment, makes=True)
+        for name, samples in flush.evidence.items():
+            shard.evidence.setdefault(name, deque(maxlen=self._evidence_max)).extendleft(samples)
+        held = self.contents.cases[flush.model]
+        held.update({case.id: case for case in flush.cases})
+        kept: dict[str, RankedCase] = {}
+        of_group: dict[str, int] = {}
+        for case in sorted(held.values(), key=lambda one: one.rank, reverse=True):
+            had = of_group.get(case.group, 0)
+            if len(kept) < WORST_MAX and had < WORST_EACH:
+                kept[case.id], of_group[case.group] = case, had + 1
+        self.contents.cases[flush.model] = kept
 
     async def outbox_read(self, topic_kind: TopicKind, count: int) -> list[OutboxEntry]:
         """See `monitor.ports.Store.outbox_read`."""

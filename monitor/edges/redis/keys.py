@@ -64,6 +64,21 @@ def evidence(number: int, name: str) -> str:
     return f"{{mon:{number}}}:evidence:{name}"
 
 
+def probe_budget(number: int, model: str) -> str:
+    """String: until when the reserved rows of a model's budget last, epoch us."""
+    return f"{{mon:{number}}}:probes:{model}:budget"
+
+
+def probe_sequence(number: int, model: str, owner: str) -> str:
+    """String: sequence of a prober's last results."""
+    return f"{{mon:{number}}}:probes:{model}:sequence:{owner}"
+
+
+def probe_cases(number: int, model: str) -> str:
+    """Hash: id of one of the worst cases → rank, group, time and record, msgpack."""
+    return f"{{mon:{number}}}:probes:{model}:cases"
+
+
 def outbox(slot: str) -> str:
     """Stream: records waiting to be published; `slot` as `shard_slot` or `evaluator_slot` say."""
     return f"{{{slot}}}:outbox"

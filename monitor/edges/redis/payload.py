@@ -18,10 +18,14 @@ from monitor.core.counters import (
     Increment,
     Rows,
 )
+from monitor.core.probes.results import WORST_EACH, WORST_MAX
 from monitor.edges.redis import keys
-from monitor.ports import Flush, StubWrite
+from monitor.ports import Flush, ProbeFlush, StubWrite
 
 ABSENT: Final = -1
+
+SEQUENCE_KEEP_MS: Final = 86_400_000
+"""How long a prober's last sequence is remembered: longer than any outage it repeats a flush over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,35 @@ def pack(flush: Flush, plan: StubPlan, checks: Sequence[tuple[str, str, bytes]],
             _rankings(flush.shard, flush.rankings),
         ]
     )
+
+
+def pack_probes(
+    flush: ProbeFlush, shard: int, checks: Sequence[tuple[str, str, bytes]], limits: Limits
+) -> bytes:
+    """Encode what probes found, for `probes.lua`."""
+    arrays = [
+        [
+            keys.counters(shard, flush.model, tier.name),
+            f":{part.kind.name}:{part.slice_id}",
+            tier.bucket_s,
+            (part.kind.kept_s(tier) + tier.bucket_s) * 1_000,
+            "u32" if part.kind.width_bits(tier) == 32 else "i64",
+            part.cells.tolist(),
+            part.amounts.tolist(),
+        ]
+        for part in flush.cells
+        for tier in flush.tiers
+        if part.kind.kept_s(tier) and len(part.cells)
+    ]
+    keep_ms = limits.evidence_keep_s * 1_000
+    evidence = [
+        [keys.evidence(shard, name), limits.evidence_max, keep_ms, samples[-limits.evidence_max :]]
+        for name, samples in flush.evidence.items()
+        if samples
+    ]
+    cases = [[case.id, case.rank, case.group, case.value] for case in flush.cases]
+    worst = [cases, WORST_MAX, WORST_EACH, keep_ms]
+    return _encode([flush.sequence, SEQUENCE_KEEP_MS, list(checks), arrays, evidence, worst])
 
 
 def pack_lookup(

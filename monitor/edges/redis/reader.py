@@ -84,6 +84,13 @@ class RedisReader:
         """See `monitor.ports.CounterReader.registry`."""
         return names_of(self._link.call("HGETALL", keys.ids(0, model, family)))
 
+    def worst_cases(self, model: str) -> list[bytes]:
+        """See `monitor.ports.CounterReader.worst_cases`."""
+        found: list[list[Any]] = []
+        for held in self._link.many(("HVALS", keys.probe_cases(shard, model)) for shard in self._shards):
+            found += [msgpack.unpackb(value, raw=True) for value in held]
+        return [value for *_, value in sorted(found, key=lambda entry: entry[0], reverse=True)]
+
     def buckets(self, model: str, tier: str) -> tuple[int, int] | None:
         """See `monitor.ports.CounterReader.buckets`."""
         names = [keys.buckets(shard, model, tier) for shard in self._shards]

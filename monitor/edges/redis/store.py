@@ -11,12 +11,13 @@ import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from zlib import crc32
 
 from monitor.core.counters import LAYOUT_VERSION
 from monitor.core.errors import StoreRefused
 from monitor.edges.redis import keys
 from monitor.edges.redis.link import AsyncLink, options
-from monitor.edges.redis.payload import ABSENT, Limits, StubPlan, pack, pack_lookup
+from monitor.edges.redis.payload import ABSENT, Limits, StubPlan, pack, pack_lookup, pack_probes
 from monitor.edges.redis.registry import Registry
 from monitor.ports import (
     EVALUATOR_VIEW,
@@ -27,6 +28,7 @@ from monitor.ports import (
     OutboxEntry,
     Outcome,
     Partition,
+    ProbeFlush,
     SeenStub,
     TopicKind,
 )
@@ -231,6 +233,24 @@ class RedisStore:
         """See `monitor.ports.Store.judged_s`."""
         found = await self._link.call("HGET", keys.view(model, EVALUATOR_VIEW), JUDGED_FIELD)
         return int(found or 0)
+
+    async def reserve_rows(self, model: str, rows: int, rate_per_s: float, rows_held: float) -> float:
+        """See `monitor.ports.Store.reserve_rows`."""
+        budget = keys.probe_budget(self._probe_shard(model), model)
+        wait_us = await self._link.script("budget", [budget], rows, rate_per_s, rows_held)
+        return int(wait_us) / 1e6
+
+    async def add_probes(self, flush: ProbeFlush) -> None:
+        """See `monitor.ports.Store.add_probes`."""
+        shard, model = self._probe_shard(flush.model), flush.model
+        names = [keys.probe_sequence(shard, model, flush.owner), keys.probe_cases(shard, model)]
+        packed = pack_probes(flush, shard, self._registry.checks(shard, [model]), self._limits)
+        while await self._link.script("probes", names, packed) == b"forgotten":
+            await self._registry.restore([model])
+
+    def _probe_shard(self, model: str) -> int:
+        """All of a model's probes lie in one shard."""
+        return crc32(model.encode()) % self._shards
 
     async def outbox_read(self, topic_kind: TopicKind, count: int) -> list[OutboxEntry]:
         """See `monitor.ports.Store.outbox_read`; of several workers, one publishes each outbox."""
