@@ -23,6 +23,7 @@ from monitor.core.evaluation import ModelEvaluation, ReferenceCounts, Silence
 from monitor.core.evaluation.sensitivity import Sensitivity, sensitivities
 from monitor.core.join import ModelIdentity
 from monitor.core.plan import ModelPlan
+from monitor.core.probes.endpoint import Endpoint
 from monitor.core.schema.compiled import CompiledSchema
 from monitor.core.schema.violations import RECORD
 from monitor.core.slices.assign import SliceAssigner
@@ -40,15 +41,19 @@ from monitor.edges.kafka.options import KafkaWorkerConfig
 from monitor.edges.kafka.publisher import KafkaPublisher
 from monitor.edges.kafka.worker import create_app, run_worker
 from monitor.edges.memory import MemoryStore, SystemClock
+from monitor.edges.model import open_client
 from monitor.edges.outbox import empty_outbox
 from monitor.edges.prepare import Preparer, until_answered
+from monitor.edges.probe_budget import ProbeBudget
+from monitor.edges.prober import Prober
+from monitor.edges.probing import probe_endpoint, probed_model
 from monitor.edges.reader import MetricsReader
 from monitor.edges.redis.payload import Limits as StoreLimits
 from monitor.edges.redis.reader import RedisReader
 from monitor.edges.redis.store import RedisStore
 from monitor.edges.reference import as_record, count_reference
 from monitor.edges.views import ViewWriter
-from monitor.ports import Partition
+from monitor.ports import ModelClient, Partition
 
 log = logging.getLogger(__name__)
 
@@ -207,6 +212,14 @@ class Worker:
         self._config = worker_config(settings)
         self._flow = Flow(self._positions, self._lost)
         self._sources = sources(settings)
+        # Containers share host names and process ids; the lease needs a name that nobody else has.
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._clients: list[ModelClient] = []
+        self._probers = {
+            name: self._prober(name, endpoint)
+            for name in settings.models
+            if (endpoint := probe_endpoint(name, settings)) is not None
+        }
         self._plans = {name: model_plan(name, model, settings) for name, model in settings.models.items()}
         self._ingest = Ingest(
             self._store,
@@ -215,6 +228,7 @@ class Worker:
             self._flow.rewind,
             self._clock,
             Limits(settings.limits.record_bytes_max, settings.limits.depth_max),
+            taps=self._probers,
         )
         self._from_latest = {
             topic
@@ -223,8 +237,6 @@ class Worker:
             for topic in source.topics
         }
         self._store_away = False
-        # Containers share host names and process ids; the lease needs a name that nobody else has.
-        self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
 
     async def handle(self, chunk: Chunk, kind: Kind) -> None:  # noqa: ARG002 - the topic says which kind it is
         """Count a chunk."""
@@ -242,13 +254,27 @@ class Worker:
             self._watch(),
             empty_outbox(self._store, alerts, "alerts", self._clock),
             empty_outbox(self._store, letters, "dead_letters", self._clock),
+            *(prober.run() for prober in self._probers.values()),
         )
         try:
             async with alerts, letters, _running(*loops), _thread(evaluator):
                 log.info("worker started", extra={"worker": self.name, "topics": list(self._config.topics)})
                 return await run_worker(app, outage=lambda: self._store_away)
         finally:
+            for client in self._clients:
+                await client.close()
             await self._store.close()
+
+    def _prober(self, name: str, endpoint: Endpoint) -> Prober:
+        """Asks one model, within its budget."""
+        probes = self._settings.models[name].probes
+        assert probes is not None
+        budget = ProbeBudget(
+            self._store, name, probes.budget_rows_per_s, probes.burst_rows, self._clock, self._answered
+        )
+        client = open_client(endpoint, budget.spend)
+        self._clients.append(client)
+        return Prober(probed_model(name, self._settings), self._store, client, self._clock, self.name)
 
     async def _open(self) -> None:
         while True:

@@ -101,7 +101,7 @@ def _bisected(
             far = middle
         else:
             near = middle
-    return abs(far - base[j]) / axis.unit
+    return float(abs(far - base[j]) / axis.unit)
 
 
 def pair(world: World, predict: Predict, subject: Subject) -> bool:

@@ -1,6 +1,7 @@
 """The settings: frozen, read once from YAML and the environment, every mistake reported together."""
 
-from monitor.config.models import AlertSettings, LabelSettings, ModelSettings, ProbeSettings, Reference
+from monitor.config.models import AlertSettings, LabelSettings, ModelSettings, Reference
+from monitor.config.probes import ProbeSettings
 from monitor.config.services import (
     EMBEDDED,
     AlertsTopic,

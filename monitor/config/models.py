@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from monitor.config.legitimate import Stratum, crossings, parse_legitimate, with_bins
+from monitor.config.probes import ProbeSettings
 from monitor.config.problems import Problem, Problems, Section, nearest
 from monitor.config.values import DurationS, ExistingFile, InstantMs, RatePerS, Share, existing_file
 from monitor.core.errors import SchemaError
@@ -166,17 +167,6 @@ class AlertSettings(Section):
     )
 
 
-class ProbeSettings(Section):
-    """Questions asked of the model itself. Read and checked, not acted upon in this release."""
-
-    endpoint: str = Field(pattern=r"^https?://\S+$", description="Address of the model's endpoint.")
-    format: Literal["json", "kserve", "tensorflow", "mlflow"] = Field(
-        "json", description="What the endpoint speaks."
-    )
-    sample: Share = Field(0.01, description="Share of requests that are probed.")
-    budget_rows_per_s: float = Field(50.0, gt=0, description="Most rows a second sent to the endpoint.")
-
-
 _OF_TASK: Final = {
     "threshold": "binary",
     "positive_class": "binary",
@@ -231,7 +221,7 @@ class ModelSettings(Section):
     entity: str | None = Field(None, description="Feature that names whose rows are not independent.")
     labels: LabelSettings = Field(default_factory=LabelSettings, description="The wait for labels.")
     alerts: AlertSettings = Field(default_factory=AlertSettings, description="What is worth an alert.")
-    probes: ProbeSettings | None = Field(None, description="Questions to the model; not in this release.")
+    probes: ProbeSettings | None = Field(None, description="Questions asked of the model itself.")
 
     @property
     def slice_specs(self) -> tuple[SliceSpec, ...]:
@@ -264,6 +254,11 @@ class ModelSettings(Section):
             twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
             if twice:
                 yield Problem(("classes",), f"names {', '.join(map(repr, twice))} twice")
+        if raw.get("probes") is not None:
+            if raw.get("schema") is None:
+                yield Problem(("probes",), "needs a schema: it says what features may be")
+            if task == "multiclass":
+                yield Problem(("probes",), "models of several classes are not probed")
         negative = raw.get("negative_class")
         if negative is not None and str(negative) == str(raw.get("positive_class", 1)):
             yield Problem(("negative_class",), f"is the positive class too: {negative!r}")
@@ -311,6 +306,16 @@ class ModelSettings(Section):
         if problems:
             raise Problems(problems)
         return tuple(found)
+
+    @field_validator("probes")
+    @classmethod
+    def _probes_known(cls, probes: ProbeSettings | None, info: ValidationInfo) -> ProbeSettings | None:
+        schema = info.data.get("feature_schema")
+        if probes is not None and schema is not None:
+            problems = [*probes.unknown(schema.features, info.data.get("protected", ()))]
+            if problems:
+                raise Problems(problems)
+        return probes
 
 
 def _unknown_feature(feature: str, info: ValidationInfo) -> str:

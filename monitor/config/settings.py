@@ -152,8 +152,9 @@ class Settings(Section):
         """What is allowed but probably not meant."""
         found = []
         for name, model in self.models.items():
-            if model.probes is not None:
-                found.append(f"models.{name}.probes: probes are not in this release; nothing is sent")
+            token = model.probes.token_env if model.probes is not None else None
+            if token is not None and not os.environ.get(token):
+                found.append(f"models.{name}.probes.token_env: {token} is not set; no token is sent")
             if model.entity is not None:
                 found.append(
                     f"models.{name}.entity: not in this release; "

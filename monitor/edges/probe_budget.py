@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any
 
+from monitor.core.probes.spending import LATE_S, held_rows
 from monitor.ports import Clock, Store
-
-LATE_S: Final = 0.2
-"""Rows are sent this soon after their turn, or take another: what waits in a busy worker would otherwise leave
-together with what comes after it."""
 
 Answered = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 """Calls until the store answers."""
@@ -18,7 +15,8 @@ Answered = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 class ProbeBudget:
     """Waits for the turn of rows.
 
-    In any second at most `rate_per_s + burst` rows are sent: the bucket holds `burst` less what `LATE_S` lets in.
+    In any second at most `rate_per_s + burst` rows are sent: the bucket holds `burst` less what comes in
+    during `LATE_S`.
 
     Args:
         store: shared by all workers.
@@ -63,8 +61,3 @@ class ProbeBudget:
             if self._clock.monotonic_s() - asked_s - wait_s <= LATE_S:
                 self.rows += rows
                 return
-
-
-def held_rows(rate_per_s: float, burst: float) -> float:
-    """Rows in a full bucket."""
-    return burst - LATE_S * rate_per_s

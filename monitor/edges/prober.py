@@ -1,8 +1,8 @@
 """Probing one model: requests of the traffic in, questions to the model, results to the store.
 
-Ingest offers every batch and never waits: a few rows are taken into a bounded list, the rest is forgotten. A
-task of its own picks from that list, asks within the budget, and adds what came of it to the store. Like ingest
-it knows neither HTTP nor Redis.
+Ingest offers every batch and never waits: a few rows are taken into a bounded list, the rest is forgotten.
+A task of its own picks from that list, asks within the budget, and adds what came of it to the store. Like
+ingest it knows neither HTTP nor Redis.
 """
 
 from __future__ import annotations

@@ -67,6 +67,9 @@ class CounterStore:
     def registry(self, model: str, family: str) -> dict[str, int]:
         return dict(self.names.get(family, {}))
 
+    def worst_cases(self, model: str) -> list[bytes]:
+        return []
+
     def buckets(self, model: str, tier: str) -> tuple[int, int] | None:
         found = [key[2] for key in self.arrays if key[:2] == ("scalars", tier)]
         return (min(found), max(found)) if found else None

@@ -114,7 +114,6 @@ def test_the_documented_example_is_read(folder: Path) -> None:
     assert list(model.feature_schema.features)[:2] == ["sex", "race"]
     assert model.reference_file == folder / "reference.jsonl"
     assert settings.warnings() == [
-        "models.income.probes: probes are not in this release; nothing is sent",
         "models.income.entity: not in this release; evidence is divided by the clustering of all rows",
     ]
 

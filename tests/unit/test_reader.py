@@ -104,6 +104,9 @@ class Shelf:
     def registry(self, model: str, family: str) -> dict[str, int]:
         return self.names.get(family, {})
 
+    def worst_cases(self, model: str) -> list[bytes]:
+        return []
+
     def buckets(self, model: str, tier: str) -> tuple[int, int] | None:
         starts = self.spans.get(tier) if model == "income" else None
         return (min(starts), max(starts)) if starts else None

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 
+from monitor.core.schema.feature import NUMERIC, FeatureType
+from monitor.core.schema.model import FeatureSchema
+
 PAIR_BINS: Final = 8
 """Bins of a numeric feature: coarse, so that a gap is a gap and not a lack of rows."""
+
+VALUES_MAX: Final = 20
+"""Categories of a feature up to which a pair that was not seen is one that does not come."""
+
+ROWS_MIN: Final = 1_000
+"""Rows below which a pair that was not seen may merely be rare."""
 
 FEATURES_MAX: Final = 60
 """Features whose pairs are kept: 60 make 1,770 pairs of at most some hundred cells."""
@@ -83,3 +92,35 @@ def _bin(edges: tuple[float, ...] | None, value: Any) -> Any:
     if edges is None or value is None or isinstance(value, str):
         return value
     return int(np.searchsorted(edges, value, side="right"))
+
+
+def pairs_of(schema: FeatureSchema, rows: Sequence[Mapping[str, Any]]) -> PairCounts | None:
+    """Pairs of the features whose values are few enough to meet in so many rows.
+
+    Args:
+        schema: with the quantiles that cut numbers.
+        rows: of the traffic or of a reference; fewer than `ROWS_MIN` say nothing.
+    """
+    if len(rows) < ROWS_MIN:
+        return None
+    edges = {
+        name: cut(feature.reference.quantiles)
+        for name, feature in schema.features.items()
+        if feature.type in NUMERIC and feature.reference is not None and feature.reference.quantiles
+    }
+    few = [
+        name
+        for name, feature in schema.features.items()
+        if feature.type is FeatureType.BOOLEAN
+        or (feature.type is FeatureType.CATEGORY and 0 < len(feature.categories or ()) <= VALUES_MAX)
+    ]
+    names = tuple(name for name in schema.features if name in edges or name in few)
+    plain = [{name: _comparable(row.get(name)) for name in names} for row in rows]
+    kept = [
+        row for row in plain if all(row[name] is None or not isinstance(row[name], str) for name in edges)
+    ]
+    return PairCounts.of(kept, edges, names)
+
+
+def _comparable(value: Any) -> Any:
+    return value if isinstance(value, str | int | float) else None

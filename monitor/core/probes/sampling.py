@@ -110,8 +110,8 @@ def is_tail(space: FeatureSpace, features: Mapping[str, Any]) -> bool:
     for name, axis in space.axes.items():
         value = features.get(name)
         if axis.numeric:
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if number and (value < axis.low or value > axis.high):
+            beyond = isinstance(value, int | float) and (value < axis.low or value > axis.high)
+            if beyond and not isinstance(value, bool):
                 return True
         elif axis.values and isinstance(value, str) and value not in axis.values:
             return True

@@ -21,6 +21,20 @@ from monitor.core.probes.answers import ProbeResult
 EXPLORE: Final = 0.2
 """Share of choices that are drawn evenly, whatever has been learned: models change."""
 
+LATE_S: Final = 0.2
+"""Rows are sent this soon after their turn, or take another: what waits in a busy worker would otherwise
+leave together with what comes after it."""
+
+
+def held_rows(rate_per_s: float, burst: float) -> float:
+    """Rows in a full bucket: a burst less what comes in while rows may be late.
+
+    >>> held_rows(50, 25)
+    15.0
+    """
+    return burst - LATE_S * rate_per_s
+
+
 Arm = tuple[str, str]
 """Probe and feature; feature "" where a probe is spent on a request as a whole."""
 

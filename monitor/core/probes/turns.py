@@ -29,10 +29,7 @@ _FIRST_ROWS: Final[Mapping[str, float]] = {
     "single_feature": 100.0,
     "feature_set": 100.0,
 }
-_OTHERREPLAY_ROWS: Final = 2
-"""What goes before every probe."""
-
-_FIRST_ROWS: Final = 20.0
+_OTHER_FIRST_ROWS: Final = 20.0
 _LEARN: Final = 0.2
 _TRIED_MAX: Final = 500
 """Trials remembered of an arm: what is older fades by halves, for models change."""

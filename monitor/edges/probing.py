@@ -1,0 +1,82 @@
+"""From the settings of a model's probes to what a prober needs; decides nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from itertools import islice
+from typing import Final
+
+from monitor.config import ModelSettings, Settings
+from monitor.core.probes import PROBES, Constraints, FeatureSpace
+from monitor.core.probes.endpoint import Endpoint
+from monitor.core.probes.pairs import pairs_of
+from monitor.core.probes.spending import held_rows
+from monitor.edges.files import read_rows
+from monitor.edges.prober import ProbedModel
+from monitor.edges.reference import as_record
+
+PAIR_ROWS: Final = 5_000
+"""Rows of the reference whose pairs of values are counted."""
+
+PROBE_ROWS_MAX: Final = 100
+"""Rows of one call to an endpoint."""
+
+
+def probe_endpoint(name: str, settings: Settings, env: Mapping[str, str] | None = None) -> Endpoint | None:
+    """Where a model is asked; None where it is not."""
+    model = settings.models[name]
+    probes = model.probes
+    if probes is None or model.feature_schema is None:
+        return None
+    token = (os.environ if env is None else env).get(probes.token_env or "")
+    held = held_rows(probes.budget_rows_per_s, probes.burst_rows)
+    return Endpoint(
+        probes.endpoint,
+        probes.format,
+        template=probes.template,
+        score=probes.score,
+        decision=probes.decision,
+        positive_class=model.positive_class,
+        output=probes.output,
+        tensor=probes.tensor,
+        timeout_s=probes.timeout_s,
+        rows_max=max(1, min(int(held), PROBE_ROWS_MAX)),
+        token=token or None,
+        ca_file=probes.ca_file,
+    ).for_schema(model.feature_schema)
+
+
+def feature_space(model: ModelSettings) -> FeatureSpace:
+    """What the features of a probed model may be; pairs of values are those of its reference file."""
+    schema, probes = model.feature_schema, model.probes
+    assert schema is not None
+    constraints = Constraints(
+        protected=model.protected,
+        proxies={} if probes is None else probes.proxies,
+        relations=() if probes is None else probes.parsed_relations,
+    )
+    file = model.reference_file
+    if file is None:
+        return FeatureSpace.of(schema, constraints)
+    rows = [as_record(row, model.reference.columns)["features"] if model.reference else {} for row in
+            islice(read_rows(file), PAIR_ROWS)]  # fmt: skip
+    return FeatureSpace.of(schema, constraints, pairs_of(schema, rows))
+
+
+def probed_model(name: str, settings: Settings) -> ProbedModel:
+    """What the prober knows of a model whose settings have probes."""
+    model = settings.models[name]
+    probes, schema = model.probes, model.feature_schema
+    assert probes is not None
+    assert schema is not None
+    return ProbedModel(
+        name,
+        feature_space(model),
+        model.threshold if model.task == "binary" else None,
+        settings.tiers,
+        tuple(probe for probe in PROBES if probe.name in probes.probes),
+        probes.sample,
+        probes.budget_rows_per_s,
+        frozenset(feature for feature, told in schema.features.items() if told.sensitive),
+    )
