@@ -175,6 +175,7 @@ def model_evaluation(
         ready_at=model.labels.ready_at,
         grace_s=settings.worker.grace_s,
         silences=tuple(Silence(s.from_ms, s.to_ms, 1000 * (s.repeat_s or 0)) for s in model.alerts.silences),
+        probes=None if model.probes is None else model.probes.tolerated,
         watch_partitions=watch_partitions,
     )
 

@@ -24,7 +24,8 @@ def check(
     """Connect, read the last records of each topic, and say what would become of them.
 
     What decodes, what violates the schema, how many labels find their prediction, the memory the store
-    will take, and how many rows it takes to see each slice fail. Nothing is written. Exits with 1 when
+    will take, and how many rows it takes to see each slice fail. Where probes are configured, what they will
+    cost, and whether the endpoint answers to one typical request. Nothing is written. Exits with 1 when
     something stands in the way.
 
     Example: `monitor check --records 5000`
@@ -34,9 +35,11 @@ def check(
     import asyncio
 
     from monitor.app import model_plan, what_is_seen
+    from monitor.cli.probe_tables import print_probing
     from monitor.cli.tables import print_sensitivity, print_survey
     from monitor.core.decode import Limits
     from monitor.core.survey import survey
+    from monitor.edges.probing import what_probing_costs
 
     samples, problems = read_samples(settings, records)
     problems += store_problems(settings)
@@ -48,12 +51,18 @@ def check(
     )
     problems = [*dict.fromkeys(problems), *found.problems()]
     seen = {name: asyncio.run(what_is_seen(name, settings)) for name in settings.models}
+    probing = asyncio.run(what_probing_costs(settings, {one.model: one.slices for one in found.models}))
+    for name, told in probing.items():
+        if not told.answers:
+            problems.append(f"models.{name}.probes.endpoint: no answer from {told.endpoint}: {told.error}")
     if as_json:
         rows = {name: [one.to_dict() for one in slices] for name, slices in seen.items()}
-        told = {"sensitivity": rows, "warnings": settings.warnings(), "problems": problems}
-        print_json(found.to_dict() | told)
+        costs = {name: told.to_dict() for name, told in probing.items()}
+        rest = {"sensitivity": rows, "probes": costs, "warnings": settings.warnings(), "problems": problems}
+        print_json(found.to_dict() | rest)
     else:
         print_sensitivity(console(), seen)
+        print_probing(console(), probing)
         print_survey(console(), found, settings.warnings(), problems)
     raise typer.Exit(1 if problems else 0)
 

@@ -26,7 +26,8 @@ _ORDER: Final = {kind: place for place, kind in enumerate((
     AlertKind.STALLED_PARTITION, AlertKind.MISSING_TRAFFIC, AlertKind.SCALE_SHIFT, AlertKind.VIOLATION_RATE,
     AlertKind.GIBBERISH, AlertKind.DRIFT, AlertKind.IGNORED_SLICE, AlertKind.GAP_CHANGE,
     AlertKind.DEGRADATION, AlertKind.CALIBRATION, AlertKind.STANDING_GAP, AlertKind.COUNTERFACTUAL,
-    AlertKind.ROBUSTNESS_CHANGE, AlertKind.ROBUSTNESS_GAP, AlertKind.TYPE_CONVERSION,
+    AlertKind.SHARP_EDGE, AlertKind.INTERACTION, AlertKind.ROBUSTNESS_CHANGE, AlertKind.ROBUSTNESS_GAP,
+    AlertKind.TYPE_CONVERSION,
 ))}  # fmt: skip
 
 

@@ -13,6 +13,11 @@ from monitor.core.counters import (
     CODES,
     FEATURES,
     KINDS,
+    PROBE_SETS,
+    PROBE_SHAPES,
+    PROBE_TRIALS,
+    PROBE_TYPES,
+    PROBE_WORK,
     RANKING,
     RANKING_ROW,
     SCALE,
@@ -24,6 +29,15 @@ from monitor.core.counters import (
 )
 from monitor.core.drift.layout import SCALE_CELLS, FeatureLayout
 from monitor.core.feature_cells import TAIL_CELLS
+from monitor.core.probes.results import (
+    PROBES_MAX,
+    SETS_MAX,
+    SHAPE_PARTS,
+    VARIANTS_MAX,
+    Part,
+    TypePart,
+    Work,
+)
 
 STUB_BYTES: Final = 100
 """One awaited prediction in a hash of the store, all in; 86 measured, the rest is the growth of hashes."""
@@ -83,6 +97,30 @@ def memory(
     whole = sum(_array_bytes(tier, layout, per_slice=False) for tier in tiers)
     stubs = round(rate_per_s * sample * GENERATIONS_LIVE * wait_s * STUB_BYTES)
     return Memory(stubs, per_slice * (slices + 1) + whole, per_slice)
+
+
+def probe_bytes(features: int, slices: int, tiers: Sequence[Tier]) -> int:
+    """Upper bound of what probes of a model take, every slice probed in every bucket.
+
+    Args:
+        features: of the schema.
+        slices: slices with traffic, all traffic not counted.
+        tiers: bucket lengths and retentions.
+    """
+    cells = {
+        PROBE_TRIALS: (features + 1) * PROBES_MAX * len(Part),
+        PROBE_SHAPES: (features + 1) * PROBES_MAX * SHAPE_PARTS,
+        PROBE_TYPES: (features + 1) * VARIANTS_MAX * len(TypePart),
+        PROBE_SETS: SETS_MAX + 1,
+        PROBE_WORK: len(Work),
+    }
+    return sum(
+        kind.kept_s(tier) // tier.bucket_s
+        * (count * kind.width_bits(tier) // 8 + KEY_BYTES)
+        * (slices + 1 if kind.per_slice else 1)
+        for kind, count in cells.items()
+        for tier in tiers
+    )  # fmt: skip
 
 
 def _array_bytes(tier: Tier, layout: FeatureLayout | None, per_slice: bool) -> int:

@@ -100,6 +100,8 @@ class AlertKind(StrEnum):
     CALIBRATION = "calibration"  # subject: slice; estimates without labels cannot be trusted
     COUNTERFACTUAL = "counterfactual"  # subject: feature (a protected one)
     TYPE_CONVERSION = "type_conversion"  # subject: feature, variant
+    SHARP_EDGE = "sharp_edge"  # subject: feature
+    INTERACTION = "interaction"  # subject: features
     ROBUSTNESS_GAP = "robustness_gap"  # subject: slice
     ROBUSTNESS_CHANGE = "robustness_change"  # subject: model_version, previous
 
@@ -136,6 +138,11 @@ class Alert(Record):
         default_factory=list,
         description="Of a violation: changes of the feature schema that would accept these values. "
         "Each has feature, field, before, after and, where something is given up, caution.",
+    )
+    cases: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="Of a probe: requests as they were and as they were asked again, both answers, and the "
+        "command that asks both again.",
     )
     consequence_of: str | None = Field(None, description="Identity of the alert that explains this one.")
     notes: list[str] = Field(default_factory=list, description="Cautions, e.g. selective labels.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgpack
@@ -17,6 +18,9 @@ from monitor.core.schema.evolution import propose
 from monitor.core.schema.violations import Code
 from monitor.core.slices.spec import slice_key
 from monitor.ports import EvaluatorStore
+
+CASES_SHOWN: Final = 3
+"""Cases of a probe on an alert."""
 
 REQUESTS_SHOWN: Final = 10
 """Request ids on an alert."""
@@ -51,6 +55,8 @@ def evidence(
         shown = list(dict.fromkeys(i for i in ids if isinstance(i, str)))[:REQUESTS_SHOWN]
         alert = step.book.alerts[identity]
         found[identity] = {"request_ids": shown, "notes": [*alert.notes, *quoted(hints, alert)]}
+        if cases := cases_of(samples, config.model):
+            found[identity]["cases"] = cases
         subject = alert.subject
         if config.schema is not None and "code" in subject:
             received = [text for sample in samples if isinstance(text := sample.get("received"), str)]
@@ -71,6 +77,22 @@ def evidence(
         told = alert.model_copy(update={"notes": more.get("notes", alert.notes)})
         more["notes"] = gap_notes.notes(told, before, since)
     return found
+
+
+def cases_of(samples: Sequence[Mapping[str, Any]], model: str) -> list[dict[str, Any]]:
+    """The worst cases among samples of a probe, each with the command that asks again."""
+    cases = [json.loads(sample["case"]) for sample in samples if isinstance(sample.get("case"), bytes | str)]
+    cases.sort(key=lambda case: (not case["flipped"], -case["severity"], case["id"]))
+    return [
+        {**case, "replay": f"monitor probes {model} --replay {case['id']}"} for case in cases[:CASES_SHOWN]
+    ]
+
+
+def case_by_id(store: EvaluatorStore, model: str, case_id: str) -> dict[str, Any] | None:
+    """A case among the worst of a model, or on one of its alerts."""
+    held = [json.loads(value) for value in store.worst_cases(model)]
+    held += [case for value in store.alerts(model).values() for case in json.loads(value).get("cases", ())]
+    return next((case for case in held if case["id"] == case_id), None)
 
 
 def quoted(hints: Sequence[Hint], alert: Alert) -> list[str]:

@@ -21,6 +21,9 @@ from monitor.core.counters import (
     ALL_SLICE,
     CALIBRATION,
     FEATURES,
+    PROBE_SETS,
+    PROBE_TRIALS,
+    PROBE_TYPES,
     SCALARS,
     SCALE,
     SCORES,
@@ -49,8 +52,10 @@ from monitor.core.evaluation import (
     ripe_days,
     streams_of,
 )
+from monitor.core.evaluation.probes import ProbeBucket, slices_to_read
 from monitor.core.event_time import PartitionView
 from monitor.core.feature_cells import TAIL_CELLS
+from monitor.core.probes.results import SETS_FAMILY
 from monitor.edges.alert_evidence import evidence
 from monitor.ports import EVALUATOR_VIEW, JUDGED_FIELD, EvaluatorStore
 
@@ -181,6 +186,10 @@ class Evaluator:
             open=self._read(config, looked.open, (ALL_SLICE,), config.tier, violations=True),
             labels=self._read_labels(config, state, looked, streams),
             days=self._read_days(config, looked, streams),
+            probes=self._read_probes(config, state, streams, now_ms),
+            sets={i: name for name, i in store.registry(config.model, SETS_FAMILY).items()}
+            if config.probes is not None
+            else {},
         )
         moment = Moment(config.model, held.lease_epoch, now_ms, config.tier.bucket_s * 1000)
         after, step = evaluate(config, state, seen, moment)
@@ -330,6 +339,34 @@ class Evaluator:
             if kind.kept_s(tier) > config.label_wait_s:
                 buckets = self._with_curves(config, tier, buckets, asked, kind, places)
         return buckets
+
+    def _read_probes(
+        self, config: ModelEvaluation, state: EvaluatorState, streams: Streams, now_ms: int
+    ) -> list[ProbeBucket]:
+        """Closed buckets of probes; of slices only where there is something to compare."""
+        probed = config.probe_evaluation
+        starts = () if probed is None else probed.closed(state.probes, now_ms)
+        if probed is None or not starts:
+            return []
+
+        def key(kind: Kind, start_s: int, slice_id: int = ALL_SLICE) -> CellKey:
+            return CellKey(kind, probed.tier, start_s, config.model, slice_id)
+
+        kinds = (PROBE_TRIALS, PROBE_TYPES, PROBE_SETS)
+        found = iter(self._store.read([key(kind, start_s) for start_s in starts for kind in kinds]))
+        whole = {start_s: (next(found), next(found), next(found)) for start_s in starts}
+        slices = {s: slices_to_read(list(streams.names), trials) for s, (trials, _, _) in whole.items()}
+        keys = [key(PROBE_TRIALS, start_s, i) for start_s, ids in slices.items() for i in ids]
+        more = iter(self._store.read(keys) if keys else ())
+        return [
+            ProbeBucket(
+                start_s,
+                {ALL_SLICE: _filled(trials)} | {i: _filled(next(more)) for i in slices[start_s]},
+                _filled(types),
+                _filled(sets),
+            )
+            for start_s, (trials, types, sets) in whole.items()
+        ]
 
     def _read_days(self, config: ModelEvaluation, looked: Plan, streams: Streams) -> list[Bucket]:
         tier = config.day_tier

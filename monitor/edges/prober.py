@@ -32,7 +32,16 @@ from monitor.core.probes import (
 )
 from monitor.core.probes.endpoint import is_refusal
 from monitor.core.probes.replay import Replay, repeats
-from monitor.core.probes.results import SETS_MAX, Added, Work, WorstCase, count, set_name, worst_of
+from monitor.core.probes.results import (
+    SETS_FAMILY,
+    SETS_MAX,
+    Added,
+    Work,
+    WorstCase,
+    count,
+    set_name,
+    worst_of,
+)
 from monitor.core.probes.sampling import Candidate, is_tail, pick, sampled
 from monitor.core.probes.turns import Turns
 from monitor.core.slices.assign import OUTSIDE
@@ -209,7 +218,7 @@ class Prober:
         if sets:
             names = sorted(sets)
             ids = await self._answered(
-                lambda: self._store.ids(self._model.name, "probe_sets", names, SETS_MAX)
+                lambda: self._store.ids(self._model.name, SETS_FAMILY, names, SETS_MAX)
             )
             self._sets |= dict(zip(names, ids, strict=True))
         added = count(

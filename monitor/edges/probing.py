@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 from monitor.config import ModelSettings, Settings
+from monitor.core.costs import probe_bytes
 from monitor.core.probes import PROBES, Constraints, FeatureSpace
 from monitor.core.probes.endpoint import Endpoint
 from monitor.core.probes.pairs import pairs_of
+from monitor.core.probes.space import typical
 from monitor.core.probes.spending import held_rows
 from monitor.edges.files import read_rows
+from monitor.edges.model import open_client
 from monitor.edges.prober import ProbedModel
 from monitor.edges.reference import as_record
 
@@ -80,3 +84,59 @@ def probed_model(name: str, settings: Settings) -> ProbedModel:
         probes.budget_rows_per_s,
         frozenset(feature for feature, told in schema.features.items() if told.sensitive),
     )
+
+
+@dataclass(frozen=True)
+class ProbingCost:
+    """What probing a model will cost.
+
+    Attributes:
+        endpoint: its address.
+        answers: it answered to one typical request.
+        error: why it did not.
+        rows_per_s: most rows a second.
+        burst: rows beyond them in one second.
+        rows_per_day: most rows a day.
+        store_bytes: upper bound of what results take in the store.
+    """
+
+    endpoint: str
+    answers: bool
+    error: str | None
+    rows_per_s: float
+    burst: float
+    rows_per_day: int
+    store_bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+
+async def what_probing_costs(settings: Settings, slices: Mapping[str, int]) -> dict[str, ProbingCost]:
+    """Cost of each model that is probed; asks each endpoint once, for one row.
+
+    Args:
+        settings: of the models.
+        slices: model → slices in its traffic.
+    """
+    found = {}
+    for name, model in settings.models.items():
+        endpoint, probes, schema = probe_endpoint(name, settings), model.probes, model.feature_schema
+        if endpoint is None or probes is None or schema is None:
+            continue
+        client = open_client(endpoint)
+        try:
+            (answer,) = await client.ask([typical(FeatureSpace.of(schema))])
+        finally:
+            await client.close()
+        found[name] = ProbingCost(
+            probes.endpoint,
+            answer.error is None,
+            answer.error,
+            probes.budget_rows_per_s,
+            probes.burst_rows,
+            round(86_400 * probes.budget_rows_per_s),
+            probe_bytes(len(schema.features), slices.get(name, 0), settings.tiers),
+        )
+    return found

@@ -40,6 +40,7 @@ from monitor.core.estimation.slices import all_undefined
 from monitor.core.metrics import METRICS_OF, Estimate
 from monitor.core.metrics.choice import BESIDE, FINE, estimate_of, metric_named, whole
 from monitor.core.metrics.per_class import confusion, per_class
+from monitor.core.probes.report import ProbesReport
 from monitor.core.reports import Groups, JoinReport, Point, SliceReport, ViolationRow
 from monitor.core.schema.violations import RECORD, Code
 from monitor.core.tasks import Binary, Multiclass, Regression
@@ -47,6 +48,7 @@ from monitor.core.times import format_duration
 from monitor.core.windows import Window, decompose
 from monitor.edges.labelled_history import LabelledHistory, Maturity
 from monitor.edges.model_names import ModelNames
+from monitor.edges.probe_reader import read_probes
 from monitor.edges.window_reader import CurveWindow, Duration, Instant, Question, WindowReader, duration_s
 from monitor.ports import CounterReader
 
@@ -349,6 +351,25 @@ class MetricsReader:
             estimate = Estimate.undefined(refusal) if refusal else chosen(counts, level)
             points.append(Point(*span, requests=int(found[Scalar.REQUESTS]), estimate=estimate))
         return points
+
+    def probes(
+        self, model: str, since: Duration | None = None, slice_: Mapping[str, str] | None = None
+    ) -> ProbesReport:
+        """What probes have found: per probe and feature, the type matrix, sets, and the worst cases.
+
+        Args:
+            model: the model's name.
+            since: counted in the last stretch of the store's clock; all that is kept by default. The edge
+                moves outwards to the buckets there are.
+            slice_: definition of the slice; all traffic by default. Only trials are of the slice.
+
+        Raises:
+            QueryError: no such slice, or not a duration.
+        """
+        wanted = slice_ or {}
+        since_s = None if since is None else duration_s(since)
+        slice_id = self._names.slice_id(model, wanted)
+        return read_probes(self._reader, self._windows, model, since_s, wanted, slice_id)
 
     def _estimates(
         self,

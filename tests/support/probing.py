@@ -59,7 +59,7 @@ def schema() -> FeatureSchema:
 
 def probed(**settings: Any) -> ProbedModel:
     space = FeatureSpace.of(schema(), Constraints(protected=("sex",)))
-    return ProbedModel(MODEL, space, 0.5, DEFAULT_TIERS, **{"sample": 1.0, **settings})
+    return ProbedModel(MODEL, space, 0.5, **{"tiers": DEFAULT_TIERS, "sample": 1.0, **settings})
 
 
 @dataclass

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from monitor.core.counters import PROBE_TRIALS, PROBE_WORK, SCALARS, Scalar
+from monitor.core.counters import DEFAULT_TIERS, PROBE_TRIALS, PROBE_WORK, SCALARS, Scalar
 from monitor.core.probes import PROBES, Answer
 from monitor.core.probes.results import Part, Work, asked_again, trials_of
 from monitor.core.probes.spending import LATE_S
 from monitor.edges.memory import ManualClock, MemoryModelClient
 from monitor.edges.prober import WAITING_MAX
+from monitor.edges.reader import MetricsReader
 from tests.support.probing import MODEL, NAMES, World, budget, fair, probed, unfair, world
 
 SWAPS = NAMES.index("counterfactual")
@@ -159,3 +160,28 @@ async def test_rows_that_come_too_late_take_another_turn() -> None:
     until_ms = made.store.contents.budgets[MODEL]
     assert spent.rows == 10
     assert until_ms - (made.clock.now_ms() - 2_000 * LATE_S) > 10 / 50 * 1_000  # two turns were taken for one
+
+
+async def test_the_reader_tells_what_was_found() -> None:
+    made = world(unfair)
+    await made.probe(15, unfair)
+    reader = MetricsReader(made.store.reader(), DEFAULT_TIERS)
+    found = reader.probes(MODEL, since="1h")
+    told = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert told["requests"] == found.work["requests"] > 0
+    rows = {(row["probe"], row["feature"]): row for row in told["probes"]}
+    swap = rows["counterfactual", "sex"]
+    assert swap["flips"] > 0
+    assert sum(swap["score_changes"]["counts"]) == swap["trials"] - swap["errors"]
+    assert sum(swap["distances_iqr"]["counts"]) == swap["flips"]
+    assert rows["single_feature", ""]["trials"] > 0
+    assert told["types"]["income"]["text"]["trials"] > 0
+    assert told["cases"][0]["flipped"]
+    whole = reader.probes(MODEL)
+    assert [row.trials for row in whole.rows] == [row.trials for row in found.rows]
+    north = reader.probes(MODEL, slice_={"region": "north"})
+    parts = [reader.probes(MODEL, slice_={"region": region}).rows for region in ("north", "south", "east")]
+    assert sum(row.trials for rows_ in parts for row in rows_) == sum(row.trials for row in found.rows)
+    assert north.rows[0].score_changes is None
+    made.clock.advance(2 * 3_600)
+    assert reader.probes(MODEL, since="1h").rows == []

@@ -22,6 +22,7 @@ from monitor.core.detectors.stalled_partition import StalledPartition
 from monitor.core.detectors.violation_rate import ViolationRate
 from monitor.core.drift.layout import FeatureLayout
 from monitor.core.evaluation.distributions import Distributions, LabelDrift
+from monitor.core.evaluation.probes import ProbeEvaluation
 from monitor.core.evaluation.reference import ReferenceCounts
 from monitor.core.evaluation.silence import Silence
 from monitor.core.evaluation.streams import DAY_S
@@ -59,6 +60,7 @@ class ModelEvaluation:
         grace_s: how long a bucket waits for stragglers.
         policy: lifecycle of alerts.
         silences: times at which amount, mix and distribution of traffic say nothing.
+        probes: share of decisions that may change with a protected feature alone; None: it is not probed.
         watch_partitions: this model's evaluator reports stalled partitions (one model's should).
     """
 
@@ -79,6 +81,7 @@ class ModelEvaluation:
     grace_s: float = 1.0
     policy: AlertPolicy = field(default_factory=AlertPolicy)
     silences: tuple[Silence, ...] = ()
+    probes: float | None = None
     watch_partitions: bool = False
 
     def silent(self, start_ms: int, end_ms: int) -> bool:
@@ -182,6 +185,13 @@ class ModelEvaluation:
         weight = share_out("drift", [1.0] * blocks)[:1]
         bar = float(log_threshold(self.false_alarms_per_s, self.label_tier.bucket_s, weight)[0])
         return LabelDrift(known, self.label_tier.bucket_s, bar)
+
+    @cached_property
+    def probe_evaluation(self) -> ProbeEvaluation | None:
+        """Detectors of what probes find; None where the model is not probed."""
+        if self.probes is None:
+            return None
+        return ProbeEvaluation(self.probes, self.protected, self.features, self.tier, self.false_alarms_per_s)
 
     @cached_property
     def stalled_partition(self) -> StalledPartition:

@@ -16,6 +16,7 @@ from monitor.core.detectors.slice_gap import GapState
 from monitor.core.detectors.stalled_partition import StallState
 from monitor.core.detectors.violation_rate import ViolationState
 from monitor.core.evaluation.distributions import DistributionsState
+from monitor.core.evaluation.probes import ProbesState
 from monitor.core.evaluation.stored import dump, load
 from monitor.core.event_time import EventClock
 
@@ -62,6 +63,7 @@ class EvaluatorState:
     label_drift: DriftState = field(default_factory=DriftState.fresh)
     calibration: CalibrationState = field(default_factory=CalibrationState.fresh)
     stalls: StallState = field(default_factory=StallState)
+    probes: ProbesState = field(default_factory=ProbesState)
     book: AlertBook = field(default_factory=AlertBook)
 
     def label_cursor(self, slice_id: int) -> int:

@@ -29,9 +29,11 @@ from monitor.core.detectors.finding import Finding
 from monitor.core.detectors.gap_tables import N1, N2, tables
 from monitor.core.detectors.violation_rate import ViolationState, Watch
 from monitor.core.evaluation import distributions as distribution
+from monitor.core.evaluation import probes as probing
 from monitor.core.evaluation.distributions import Seen
 from monitor.core.evaluation.model import ModelEvaluation
 from monitor.core.evaluation.plan import Plan, aged
+from monitor.core.evaluation.probes import Names, ProbeBucket
 from monitor.core.evaluation.state import EvaluatorState
 from monitor.core.evaluation.streams import Streams
 from monitor.core.event_time import PartitionView
@@ -85,6 +87,8 @@ class Observed:
         features: feature id → name.
         partitions: every partition of the model's topics.
         traffic, open, labels, days: counts of the plan's buckets; of the latter two only those that are ripe.
+        probes: closed buckets of probes.
+        sets: set id → name.
     """
 
     plan: Plan
@@ -95,6 +99,8 @@ class Observed:
     open: Sequence[Bucket] = ()
     labels: Sequence[Bucket] = ()
     days: Sequence[Bucket] = ()
+    probes: Sequence[ProbeBucket] = ()
+    sets: Mapping[int, str] = field(default_factory=dict)
 
 
 def evaluate(
@@ -114,6 +120,8 @@ def evaluate(
         run.labels(bucket)
     for bucket in seen.days:
         run.day(bucket)
+    for found in seen.probes:
+        run.probes(found)
     if config.watch_partitions:
         run.partitions()
     return run.result()
@@ -366,6 +374,16 @@ class _Run:
         )
         self._state = replace(state, calibration=held)
         self._apply(findings, tier)
+
+    def probes(self, bucket: ProbeBucket) -> None:
+        """Take a closed bucket of probes."""
+        config = self._config.probe_evaluation
+        assert config is not None
+        names = Names(self._seen.features, self._seen.sets, self._seen.streams.names)
+        probed, findings = probing.step(config, self._state.probes, bucket, names)
+        self._state = replace(self._state, probes=probed)
+        if findings:
+            self._apply(findings, config.tier)
 
     def partitions(self) -> None:
         """Look for partitions that stand still."""

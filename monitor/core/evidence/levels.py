@@ -28,7 +28,13 @@ SHARES: Final = MappingProxyType(
         "share_of_traffic": 0.05,
         "share_of_labels": 0.05,
         "drift": 0.20,
-        "discovery": 0.10,
+        "probes_swaps": 0.02,
+        "probes_types": 0.01,
+        "probes_edges": 0.01,
+        "probes_sets": 0.01,
+        "probes_slices": 0.01,
+        "probes_version": 0.01,
+        "discovery": 0.03,
     }
 )
 """Parts of the allowance: input 30 %, declared slices 40 %, drift 20 %, probes and discovery 10 %."""

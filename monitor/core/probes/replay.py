@@ -6,8 +6,9 @@ time, is reported as that, and its other probes are not blamed on robustness.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -49,6 +50,14 @@ class Replay:
         cases = [case_of(self.name, subject, (), row, answer, "nothing changed") for answer in moved[:1]]
         kept = answers[0] if answers else None
         return ProbeResult(self.name, subject, tuple(trials), tuple(cases), answer=kept)
+
+
+def alike(one: Mapping[str, Any], other: Mapping[str, Any], tolerance: float = Replay.tolerance) -> bool:
+    """Whether two stored answers are one: the same kind of error, or the same score and decision."""
+    if one["error"] or other["error"]:
+        return bool(one["error"] == other["error"])
+    decided = {one["decision"], other["decision"]} - {None}
+    return len(decided) < 2 and abs(one["score"] - other["score"]) <= tolerance
 
 
 def repeats(result: ProbeResult) -> bool:

@@ -28,6 +28,9 @@ PROBES_MAX: Final = 16
 VARIANTS_MAX: Final = 16
 """Room for variants of a type in a feature's cells."""
 
+SETS_FAMILY: Final = "probe_sets"
+"""Registry of sets of features."""
+
 SETS_MAX: Final = 200
 """Sets of features that are counted; what comes later is not."""
 

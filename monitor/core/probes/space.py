@@ -230,6 +230,20 @@ class FeatureSpace:
         return not joint or self.pairs is None or all(self.pairs.seen(features, name) for name in names)
 
 
+def typical(space: FeatureSpace) -> dict[str, Any]:
+    """A request like many: medians, and the most frequent values; 1 and no text where nothing is known."""
+    found: dict[str, Any] = {}
+    for name, axis in space.axes.items():
+        if axis.numeric and axis.quantiles.size:
+            middle = float(np.interp(0.5, axis.levels, axis.quantiles))
+            found[name] = axis.number(middle, 0 if axis.type is FeatureType.INTEGER else axis.decimals)
+        elif axis.numeric:
+            found[name] = axis.number(1.0, 0)
+        else:
+            found[name] = axis.values[0] if axis.values else ""
+    return found
+
+
 def _axis(name: str, feature: Feature, declared: Constraints) -> Axis:
     frozen = feature.immutable or name in declared.immutable or name in declared.protected
     common = Axis(

@@ -1,0 +1,65 @@
+"""Two features act together, far beyond what each does alone, more often than is tolerated.
+
+One stream per set, over searches of the probe `feature_set` and those in which the set went beyond. Models of
+trees have weak interactions everywhere; only strong ones are counted (`feature_set.BEYOND`), and some are
+tolerated.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from monitor.core.detectors.finding import Finding, clock, percent
+from monitor.core.detectors.probe_rate import RateStream, Seen
+from monitor.core.records import AlertKind, Severity
+
+
+@dataclass(frozen=True)
+class ProbeInteraction:
+    """Configuration of the detector; `probe_rate.step` and `judge` take it.
+
+    The feature of a stream is the name of its set, a JSON list.
+
+    Attributes:
+        tolerance: rate of searches with the set that is no failure, in (0, 1).
+        hits_min: such searches before anything is said.
+        effect_min: observed over tolerated rate before anything is said.
+    """
+
+    tolerance: float = 0.1
+    hits_min: int = 5
+    effect_min: float = 2.0
+
+    name = AlertKind.INTERACTION
+
+    def tolerated(self, stream: RateStream) -> float:  # noqa: ARG002 - one for all
+        """Of every stream."""
+        return self.tolerance
+
+    def finding(self, seen: Seen) -> Finding:
+        """A notice: the model was built so."""
+        features: list[str] = json.loads(seen.stream.feature)
+        return Finding(
+            kind=AlertKind.INTERACTION,
+            subject={"features": features},
+            holds=seen.holds,
+            severity=Severity.NOTICE,
+            log_evidence=seen.log_evidence,
+            log_threshold=seen.log_threshold,
+            effect=seen.rate,
+            effect_unit="rate",
+            rows=seen.trials,
+            excess=max(0.0, seen.hits - self.tolerance * seen.trials),
+            began_ms=seen.began_ms,
+            at_ms=seen.at_ms,
+            summary=f"{' and '.join(features)} together move the score far beyond what each does alone: "
+            f"{seen.hits} of {seen.trials} searches ({percent(seen.rate)}, "
+            f"tolerated {percent(self.tolerance)}) since {clock(seen.began_ms)}",
+            advice="Look at the cases: a rule on both, or an interaction that was meant?",
+            values={
+                "trials": seen.trials, "together": seen.hits, "rate": seen.rate, "tolerated": self.tolerance,
+            },
+            samples=f"probes/feature_set/{seen.stream.feature}",
+            features=frozenset(features),
+        )  # fmt: skip
