@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.core.aggregate import Target, fold_cells, kept, ttls
+from monitor.core.columns import Columns, Factor, factor
 from monitor.core.contributions import Cells
 from monitor.core.counters import (
     FEATURES,
@@ -94,27 +95,31 @@ def feature_cells(
         scores: float64[n], NaN where there is none.
         broken: feature → row → `Code`, the first the value violates, for every value that does.
     """
-    n = len(features)
+    columns = Columns.of(features)
+    n = len(columns)
     cells = np.empty((n, len(layout.blocks)), np.int64)
-    numbers = np.full((n, len(layout.numeric)), np.nan)
+    numbers = np.empty((n, len(layout.numeric)))
     for at, block in enumerate(layout.blocks):
         if block.kind is BlockKind.SCORE:
             cells[:, at] = block.start + _score_cells(scores)
             continue
-        values = [row.get(block.name) for row in features]
-        invalid = []
-        for row, code in broken.get(block.name, {}).items():
-            if code not in _HAS_VALUE:
-                values[row] = None
-                if code not in _ABSENT:
-                    invalid.append(row)
+        unusable = {row: code for row, code in broken.get(block.name, {}).items() if code not in _HAS_VALUE}
         if block.name in layout.numeric:
             # What is left is null or a number within float64: the schema's judges saw to that.
-            numbers[:, layout.numeric.index(block.name)] = column = np.array(values, np.float64)
+            column = columns.numbers(block.name)
+            if unusable:
+                column = column.copy()
+                column[list(unusable)] = np.nan
+            numbers[:, layout.numeric.index(block.name)] = column
             cells[:, at] = block.start + _number_cells(block, column)
+        elif unusable:
+            values = list(columns.column(block.name))
+            for row in unusable:
+                values[row] = None
+            cells[:, at] = block.start + _value_cells(block, factor(values))
         else:
-            cells[:, at] = block.start + _value_cells(block, values)
-        cells[invalid, at] = block.start + INVALID
+            cells[:, at] = block.start + _value_cells(block, columns.factor(block.name))
+        cells[[row for row, code in unusable.items() if code not in _ABSENT], at] = block.start + INVALID
     low, high = numbers < layout.tails[:, 0], numbers > layout.tails[:, 1]
     return FeatureCells(schema_id, layout, cells, _scale_cells(numbers), low, high)
 
@@ -220,16 +225,16 @@ def _number_cells(block: Block, column: Floats) -> Ints:
     return np.where(there, FIRST + np.searchsorted(block.edges, column, side="right"), MISSING)
 
 
-def _value_cells(block: Block, values: Sequence[Any]) -> Ints:
+def _value_cells(block: Block, found: Factor) -> Ints:
     if block.kind is BlockKind.CATEGORY:
         listed = block.values or ()
         at: dict[Any, int] = {value: FIRST + place for place, value in enumerate(listed)}
         other = FIRST + len(listed)
         at[None] = MISSING
-        return np.array([at.get(value, other) for value in values], np.int64)
+        return found.of([at.get(value, other) for value in found.values])
     if block.kind is BlockKind.BOOLEAN:
-        return np.array([MISSING if v is None else FIRST + v for v in values], np.int64)
-    return np.array([MISSING if value is None else FIRST for value in values], np.int64)
+        return found.of([MISSING if v is None else FIRST + v for v in found.values])
+    return found.of([MISSING if value is None else FIRST for value in found.values])
 
 
 def _scale_cells(numbers: Floats) -> Ints:

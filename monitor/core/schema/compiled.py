@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic_core import CoreSchema, SchemaValidator, core_schema
 
+from monitor.core.columns import Columns, Factor, factor
 from monitor.core.schema.feature import Feature, FeatureType, whole_text_pattern
 from monitor.core.schema.judges import OK, judge_of
 from monitor.core.schema.text_judge import judges_of
@@ -124,24 +125,26 @@ class CompiledSchema:
         hole = core_schema.with_default_schema(record, default=None, on_error="default")
         self._chunk = SchemaValidator(core_schema.list_schema(hole, strict=True))
 
-    def check_chunk(self, records: Sequence[Any]) -> ChunkViolations:
+    def check_chunk(self, records: Sequence[Any], rows: Sequence[int] | None = None) -> ChunkViolations:
         """Judge a chunk.
 
         Args:
             records: the features of each record as decoded from JSON. What is not an object violates
                 `TYPE` as a record, and nothing else.
+            rows: those to be judged, increasing; the others are known to be right. All where it is None.
 
         Returns:
             The exact account, equal to `check_record` of every row.
         """
-        chunk = records if isinstance(records, list) else list(records)
+        places = range(len(records)) if rows is None else rows
+        chunk = [records[place] for place in places]
         row: list[int] = []
         feature: list[int] = []
         code: list[int] = []
         for index, read in enumerate(self._chunk.validate_python(chunk)):
             if read is None:
                 for position, violated in self.check_record(chunk[index]):
-                    row.append(index)
+                    row.append(places[index])
                     feature.append(position)
                     code.append(violated)
         return ChunkViolations(
@@ -159,14 +162,12 @@ class CompiledSchema:
         """
         found: list[tuple[int, int, int]] = []
         for index, name, judge in self._texts:
-            try:
-                values = [record.get(name) for record in records]
-                codes = judge.doubtful(values)
-            except (AttributeError, TypeError):  # a record that is no object, a list in place of a text
-                values = [_text(record, name) for record in records]
-                codes = judge.doubtful(values)
+            texts = _texts(records, name)
+            codes = judge.doubtful(texts.values)
             if codes:
-                found += [(row, index, codes[value]) for row, value in enumerate(values) if value in codes]
+                doubtful = {place: codes[v] for place, v in enumerate(texts.values) if v in codes}
+                rows = np.flatnonzero(np.isin(texts.index, list(doubtful)))
+                found += [(row, index, doubtful[int(texts.index[row])]) for row in rows.tolist()]
         table = np.array(sorted(found), np.int64).reshape(-1, 3)
         return ChunkViolations(table[:, 0], table[:, 1], table[:, 2], self)
 
@@ -229,6 +230,14 @@ _LIKE: Final = {
     Code.GIBBERISH: "text that reads like the sample's",
     Code.NEAR_MISS: "a known value in its right spelling",
 }
+
+
+def _texts(records: Sequence[Any], name: str) -> Factor:
+    """The texts of one feature; None for everything else: no record, no text."""
+    if isinstance(records, Columns):
+        found = records.factor(name)
+        return Factor([value if isinstance(value, str) else None for value in found.values], found.index)
+    return factor([_text(record, name) for record in records])
 
 
 def _text(record: Any, name: str) -> str | None:
