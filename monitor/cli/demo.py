@@ -20,7 +20,7 @@ def demo(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Watch live traffic fail in ten ways, and each failure alerted.
+    """Watch live traffic fail in ten ways, a model in three, and each failure alerted.
 
     Starts a broker, a store, a trained model and its traffic on this machine; takes two minutes.
 

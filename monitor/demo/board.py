@@ -29,8 +29,8 @@ PATIENCE_S: Final = 10.0
 
 _LATEST_ALERTS: Final = 6
 _WIDTH_FULL: Final = 84
-_COLOURS: Final = {Family.INPUT: "yellow", Family.BIAS: "magenta"}
-_FAMILY_SHORT: Final = {Family.INPUT: "input", Family.BIAS: "bias"}
+_COLOURS: Final = {Family.INPUT: "yellow", Family.BIAS: "magenta", Family.MODEL: "cyan"}
+_FAMILY_SHORT: Final = {Family.INPUT: "input", Family.BIAS: "bias", Family.MODEL: "model"}
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,8 @@ def _standing(credit: Credit, view: View) -> tuple[Text, Text, Text, str]:
 def _name(life: Sighting) -> str:
     """Subject of an alert in one short line: `age: out of range`, `Android: error rate`."""
     subject = life.alert.subject
-    where = str(subject.get("feature") or ", ".join(map(str, dict(subject.get("slice", {})).values())))
+    several = subject.get("features") or dict(subject.get("slice", {})).values()
+    where = str(subject.get("feature") or ", ".join(map(str, several)))
     what = str(subject.get("code") or subject.get("metric") or life.alert.kind).replace("_", " ")
     return f"{where}: {what}" if where else what
 

@@ -25,6 +25,7 @@ class Family(StrEnum):
 
     INPUT = "input"
     BIAS = "performance bias"
+    MODEL = "model"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Fault:
         ended_s: first second without it.
         symptoms: the alerts it is credited to; any of them.
         effect: what it does to requests or answers.
+        standing: a property of the model itself, there from the start to the end.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Fault:
     ended_s: float
     symptoms: tuple[Symptom, ...]
     effect: Effect = field(repr=False)
+    standing: bool = False
 
     def active(self, at_s: float) -> bool:
         """It acts on a request made at `at_s`."""
@@ -98,17 +101,18 @@ class Timeline:
 
     @property
     def clean_s(self) -> float:
-        """Seconds without any fault."""
+        """Seconds without any fault but those that stand."""
         edges = sorted(
-            {0.0, self.length_s} | {edge for fault in self.faults for edge in (fault.began_s, fault.ended_s)}
+            {0.0, self.length_s}
+            | {edge for f in self.faults if not f.standing for edge in (f.began_s, f.ended_s)}
         )
         return sum(
             end - start for start, end in zip(edges, edges[1:], strict=False) if not self.active(start)
         )
 
     def active(self, at_s: float) -> tuple[Fault, ...]:
-        """Faults that act on a request made at `at_s`."""
-        return tuple(fault for fault in self.faults if fault.active(at_s))
+        """Faults that act on a request made at `at_s`; those that stand are the model's own."""
+        return tuple(fault for fault in self.faults if fault.active(at_s) and not fault.standing)
 
 
 def violation(feature: str, code: str) -> Symptom:
@@ -212,7 +216,36 @@ def timeline(pace: Pace | None = None) -> Timeline:
             range(start_s, start_s + step_s * len(rows), step_s), rows, strict=True
         )
     ]
-    return Timeline(tuple(faults), faults[-1].ended_s + pace.settle_s)
+    length_s = faults[-1].ended_s + pace.settle_s
+    return Timeline((*faults, *standing(length_s)), length_s)
+
+
+def standing(length_s: float) -> tuple[Fault, ...]:
+    """What is wrong with the model from the start: rules beside its trees, which only probes can see."""
+    rows = [
+        (
+            "gender_decides",
+            "Gender decides",
+            "a rule turns short terms in favour of women and long ones in favour of men; groups fare alike",
+            Symptom("counterfactual", {"feature": "gender"}),
+        ),
+        (
+            "debt_cliff",
+            "A cliff in the debt ratio",
+            "a rule beside the model lets the score jump as the debt ratio passes 0.8",
+            Symptom("sharp_edge", {"feature": "debt_ratio"}),
+        ),
+        (
+            "young_with_old_account",
+            "Young with an old account",
+            "a rule refuses whoever is both; either alone makes no difference",
+            Symptom("interaction", {"features": ["account_age_days", "age"]}),
+        ),
+    ]
+    return tuple(
+        Fault(name, title, cause, Family.MODEL, 0.0, length_s, (symptom,), Effect(), standing=True)
+        for name, title, cause, symptom in rows
+    )
 
 
 def _is_android(row: Mapping[str, Any]) -> bool:

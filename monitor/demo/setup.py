@@ -16,7 +16,7 @@ REFERENCE_ROWS: Final = 20_000
 MERCHANTS_TOP: Final = 20
 
 
-def settings_document(bootstrap_servers: str, redis_url: str) -> dict[str, Any]:
+def settings_document(bootstrap_servers: str, redis_url: str, endpoint: str) -> dict[str, Any]:
     """The content of the demo's monitor.yaml, with the addresses of running services."""
     return {
         "kafka": {
@@ -47,13 +47,24 @@ def settings_document(bootstrap_servers: str, redis_url: str) -> dict[str, Any]:
                 "protected": ["gender", "race"],
                 "labels": {"wait": "5s", "ready_at": 0.99},
                 "alerts": {"false_alarms": "1 per month", "min_effect": 1.25},
+                "probes": {
+                    "endpoint": endpoint,
+                    "template": {"rows": "$rows"},
+                    "sample": "10%",
+                    "budget_rows_per_s": 200,
+                    "probes": ["replay", "counterfactual", "sharp_boundary", "interaction"],
+                },
             }
         },
     }
 
 
 def write_files(
-    directory: Path, reference: Sequence[dict[str, Any]], bootstrap_servers: str, redis_url: str
+    directory: Path,
+    reference: Sequence[dict[str, Any]],
+    bootstrap_servers: str,
+    redis_url: str,
+    endpoint: str,
 ) -> Path:
     """Write reference.jsonl, the schema inferred from it, and monitor.yaml.
 
@@ -62,6 +73,7 @@ def write_files(
         reference: scored and labelled records in plain form.
         bootstrap_servers: of the running broker.
         redis_url: of the running store.
+        endpoint: of the running model.
 
     Returns:
         Path of monitor.yaml.
@@ -70,5 +82,6 @@ def write_files(
         lines.writelines(json.dumps(record) + "\n" for record in reference)
     infer([record["features"] for record in reference]).dump(directory / "schema.yaml")
     settings = directory / "monitor.yaml"
-    settings.write_text(write_yaml(settings_document(bootstrap_servers, redis_url)), encoding="utf-8")
+    document = settings_document(bootstrap_servers, redis_url, endpoint)
+    settings.write_text(write_yaml(document), encoding="utf-8")
     return settings

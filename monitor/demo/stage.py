@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from monitor.app import connection, topic_specs
 from monitor.config import Settings
 from monitor.demo.population import Row
-from monitor.demo.server import ModelConnection, ModelProcess
+from monitor.demo.server import HOST, ModelConnection, ModelProcess
 from monitor.demo.setup import REFERENCE_ROWS, write_files
 from monitor.demo.traffic import Ask, Send, reference
 from monitor.demo.worker import WorkerProcess
@@ -64,12 +64,15 @@ def set_stage(running: ExitStack, seed: int, say: Callable[[str], None]) -> Stag
     model = running.enter_context(ModelProcess(seed, directory))
     broker = running.enter_context(EmbeddedKafka())
     store = running.enter_context(EmbeddedRedis())
-    ask = ModelConnection(model.port())
+    port = model.port()
+    ask = ModelConnection(port)
     running.callback(ask.close)
 
     say(f"scoring {REFERENCE_ROWS:,} reference rows, inferring the schema")
     records = reference(_in_batches(ask), seed, REFERENCE_ROWS)
-    settings_path = write_files(directory, records, broker.bootstrap_servers, store.url)
+    settings_path = write_files(
+        directory, records, broker.bootstrap_servers, store.url, f"http://{HOST}:{port}/predict"
+    )
     settings = Settings.load(settings_path, {})
     kafka = connection(settings)
     ensure_topics(kafka, topic_specs(settings, _PARTITIONS))

@@ -62,6 +62,9 @@ ROUND_ROWS: Final = 150.0
 ROUND_S: Final = 1.5
 """Seconds of the budget a round should take."""
 
+LANES: Final = 2
+"""Rounds at a time."""
+
 _PAUSE_S: Final = 1.0
 _IDLE_S: Final = 0.25
 _FEATURES_MAX: Final = 10_000
@@ -126,6 +129,7 @@ class Prober:
         self._clock = clock
         self._owner = owner
         self._sequence = 0
+        self._adding = asyncio.Lock()
         self._waiting: list[_Waiting] = []
         self._turns = Turns([probe for probe in model.probes if probe.name != Replay.name])
         self._features: dict[str, int] | None = None
@@ -157,7 +161,14 @@ class Prober:
         self._work[Work.RETURNED] += rows
 
     async def run(self) -> None:
-        """Probe for ever; an outage of the store is waited out."""
+        """Probe for ever; an outage of the store is waited out.
+
+        A search ends in small questions, one after the other: while one round waits for their answers,
+        another uses the budget.
+        """
+        await asyncio.gather(*(self._lane() for _ in range(LANES)))
+
+    async def _lane(self) -> None:
         while True:
             if not await self.round():
                 await self._clock.sleep(_IDLE_S)
@@ -229,11 +240,18 @@ class Prober:
             if amount:
                 added.add((PROBE_WORK.name, ALL_SLICE), int(cell), amount)
         cases, evidence = self._kept(worst_of(heard))
-        self._sequence += 1
-        flush = ProbeFlush(
-            self._model.name, self._owner, self._sequence, _cells(added), self._model.tiers, evidence, cases
-        )
-        await self._answered(lambda: self._store.add_probes(flush))
+        async with self._adding:  # sequences arrive in order
+            self._sequence += 1
+            flush = ProbeFlush(
+                self._model.name,
+                self._owner,
+                self._sequence,
+                _cells(added),
+                self._model.tiers,
+                evidence,
+                cases,
+            )
+            await self._answered(lambda: self._store.add_probes(flush))
 
     def _kept(self, cases: Sequence[WorstCase]) -> tuple[list[RankedCase], dict[str, list[bytes]]]:
         """Cases for the list of the worst, and for the lists that alerts quote."""

@@ -23,6 +23,7 @@ from monitor.demo.traffic import answer
 ROWS = 30_000
 TIMELINE = timeline()
 INPUT = [fault for fault in TIMELINE.faults if fault.family == Family.INPUT]
+MODEL = [fault for fault in TIMELINE.faults if fault.standing]
 BIAS = [fault for fault in TIMELINE.faults if fault.family == Family.BIAS]
 
 SLICES: dict[str, Callable[[Row], bool]] = {
@@ -93,11 +94,12 @@ def odds_ratio(rate: float, other: float) -> float:
 
 def test_the_whole_leaves_a_quarter_of_a_minute_of_two_to_start() -> None:
     assert TIMELINE.length_s <= 105
-    assert len(TIMELINE.faults) == 10
+    assert len(TIMELINE.faults) == 13
     assert [fault.ended_s - fault.began_s for fault in INPUT] == [5.0] * 7
     assert [fault.ended_s - fault.began_s for fault in BIAS] == [25.0] * 3
     assert TIMELINE.faults[0].began_s == 10.0
     assert TIMELINE.clean_s == 15.0
+    assert [(fault.began_s, fault.ended_s) for fault in MODEL] == [(0.0, TIMELINE.length_s)] * 3
 
 
 def test_faults_of_both_kinds_never_overlap() -> None:

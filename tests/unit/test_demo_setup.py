@@ -19,7 +19,9 @@ def test_the_files_are_read_back(tmp_path: Path) -> None:
         return np.full(len(rows), 0.5)  # type: ignore[arg-type]
 
     records = reference(ask, 7, 20_000)
-    path = write_files(tmp_path, records, "127.0.0.1:19092", "redis://127.0.0.1:16379/0")
+    path = write_files(
+        tmp_path, records, "127.0.0.1:19092", "redis://127.0.0.1:16379/0", "http://127.0.0.1:1/predict"
+    )
     settings = Settings.load(path, {})
     model = settings.models[MODEL]
     assert settings.tiers == DEMO_TIERS

@@ -58,7 +58,7 @@ async def test_a_gender_effect_is_told_with_cases_that_can_be_asked_again() -> N
 
 
 async def test_a_blind_model_is_silent() -> None:
-    assert await alerts(fair, 40, "counterfactual", "sharp_boundary", "feature_set") == []
+    assert await alerts(fair, 40, "counterfactual", "sharp_boundary", "interaction") == []
 
 
 def edged(row: Mapping[str, Any]) -> float:
@@ -75,11 +75,11 @@ async def test_a_sharp_edge_is_told() -> None:
 def paired(row: Mapping[str, Any]) -> float:
     """Rich people with little debt are refused, whoever is only one of the two is not."""
     rich = isinstance(income := row.get("income"), int) and income >= 8_000
-    return fair(row) * 0.02 if rich and row["debt"] <= 0.1 else 0.95 - 0.05 * fair(row)
+    return fair(row) * 0.02 if rich and row["debt"] <= 0.1 else 0.9 + 0.01 * fair(row)
 
 
 async def test_an_interaction_is_told() -> None:
-    found = await alerts(paired, 40, "feature_set")
+    found = await alerts(paired, 40, "interaction")
     assert [(alert.kind, alert.subject) for alert in found] == [
         (AlertKind.INTERACTION, {"features": ["debt", "income"]})
     ]

@@ -25,6 +25,7 @@ from monitor.core.probes import (
 from monitor.core.probes.counterfactual import Counterfactual
 from monitor.core.probes.dialogue import Conversation, Probe
 from monitor.core.probes.feature_set import FeatureSet
+from monitor.core.probes.interaction import Interaction
 from monitor.core.probes.missing import Missing
 from monitor.core.probes.out_of_range import OutOfRange
 from monitor.core.probes.pairs import PairCounts, cut
@@ -33,6 +34,7 @@ from monitor.core.probes.replay import Replay, repeats
 from monitor.core.probes.sensitivity import Sensitivity
 from monitor.core.probes.sharp_boundary import SharpBoundary
 from monitor.core.probes.single_feature import SingleFeature
+from monitor.core.probes.turns import Turns
 from monitor.core.probes.type_conversion import VARIANTS, TypeConversion, matrix
 from monitor.core.probes.unit_change import UnitChange
 from monitor.core.schema.inference import infer
@@ -367,3 +369,55 @@ def test_an_answer_is_a_score_or_an_error() -> None:
 def test_relations_that_do_not_read(text: str) -> None:
     with pytest.raises(ValueError, match="no relation"):
         Relation.parse(text)
+
+
+def test_two_features_that_act_only_together_are_found() -> None:
+    low, high = SPACE.axes["age"].low, SPACE.axes["ratio"].high
+
+    def both(row: Mapping[str, Any]) -> float:
+        return 0.05 if row["age"] <= low + 1 and row["ratio"] >= high - 0.01 else 0.8
+
+    result = run(Interaction(), both)
+    assert result.together == (("age", "ratio"),)
+    assert result.queries <= 140
+    assert {both(case.changed) for case in result.cases} == {0.05}
+    (trial,) = result.trials
+    assert trial.flipped
+    assert trial.distance_iqr is None
+
+
+def test_what_features_do_alone_is_no_interaction() -> None:
+    def additive(row: Mapping[str, Any]) -> float:
+        return logistic(row["ratio"] + (row["age"] - 40) / 10 + (2.0 if row["relation"] == "Wife" else 0.0))
+
+    def one(row: Mapping[str, Any]) -> float:
+        return 0.01 if row["age"] >= 80 else 0.9
+
+    for score in (additive, one):
+        assert run(Interaction(), score).together == ()
+    assert run(Interaction(), lambda row: 1_000.0 + row["age"]).trials == ()  # no probabilities
+
+
+def test_turns_follow_rows_and_learn_what_pays() -> None:
+    def cliff(row: Mapping[str, Any]) -> float:
+        return 0.9 if isinstance(row["age"], int) and row["age"] >= 50 else 0.1
+
+    turns = Turns([Counterfactual(), SharpBoundary()])
+    rows, aimed = {"counterfactual": 0, "sharp_boundary": 0}, []
+    for at in range(60):
+        probes = turns.next(100.0, requests_max=50)
+        assert probes
+        jobs = [
+            (probe, turns.aimed(probe, replace(subject(cliff), request_id=f"r-{at}-{place}")))
+            for place, probe in enumerate(probes)
+        ]
+        aimed += [one.focus for probe, one in jobs if probe.name == "sharp_boundary"]
+        results = drive_all(jobs, asking(cliff))
+        turns.learn(results)
+        for result in results:
+            rows[result.probe] += result.queries
+    assert 0.7 < rows["counterfactual"] / rows["sharp_boundary"] < 1.4
+    late = aimed[len(aimed) // 2 :]
+    assert sum("age" in (focus or ()) for focus in late) > 0.8 * len(late)
+    assert any("sex" in (focus or ()) for focus in aimed)  # and some are tried whatever is known
+    assert [probe.name for probe in Turns([]).next(7.0, requests_max=9)] == ["replay"] * 3

@@ -1,8 +1,7 @@
-"""Two features act together, far beyond what each does alone, more often than is tolerated.
+"""Two features move the score far together and next to nothing alone, more often than is tolerated.
 
-One stream per set, over searches of the probe `feature_set` and those in which the set went beyond. Models of
-trees have weak interactions everywhere; only strong ones are counted (`feature_set.BEYOND`), and some are
-tolerated.
+One stream per set, over requests of the probe `interaction` and those in which the set moved the score far.
+Some are tolerated: deep trees have such rules too, in few places.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ class ProbeInteraction:
     The feature of a stream is the name of its set, a JSON list.
 
     Attributes:
-        tolerance: rate of searches with the set that is no failure, in (0, 1).
-        hits_min: such searches before anything is said.
+        tolerance: rate of requests with the set that is no failure, in (0, 1).
+        hits_min: such requests before anything is said.
         effect_min: observed over tolerated rate before anything is said.
     """
 
-    tolerance: float = 0.1
+    tolerance: float = 0.02
     hits_min: int = 5
     effect_min: float = 2.0
 
@@ -53,13 +52,13 @@ class ProbeInteraction:
             excess=max(0.0, seen.hits - self.tolerance * seen.trials),
             began_ms=seen.began_ms,
             at_ms=seen.at_ms,
-            summary=f"{' and '.join(features)} together move the score far beyond what each does alone: "
-            f"{seen.hits} of {seen.trials} searches ({percent(seen.rate)}, "
+            summary=f"{' and '.join(features)} together move the score far, and next to nothing alone: "
+            f"{seen.hits} of {seen.trials} probed requests ({percent(seen.rate)}, "
             f"tolerated {percent(self.tolerance)}) since {clock(seen.began_ms)}",
             advice="Look at the cases: a rule on both, or an interaction that was meant?",
             values={
                 "trials": seen.trials, "together": seen.hits, "rate": seen.rate, "tolerated": self.tolerance,
             },
-            samples=f"probes/feature_set/{seen.stream.feature}",
+            samples=f"probes/interaction/{seen.stream.feature}",
             features=frozenset(features),
         )  # fmt: skip

@@ -23,7 +23,7 @@ class ProbeSharpEdge:
         effect_min: observed over tolerated rate before anything is said.
     """
 
-    tolerance: float = 0.1
+    tolerance: float = 0.05
     hits_min: int = 5
     effect_min: float = 2.0
 

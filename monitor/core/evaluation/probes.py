@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -165,7 +166,7 @@ def step(
         _by_feature(trials, "sharp_boundary", Part.DIFFERENT, names.features),
         config.threshold("probes_edges", config.features),
     )
-    searched = int(trials[0, _PLACE["feature_set"], Part.TRIALS])
+    searched = int(trials[0, _PLACE["interaction"], Part.TRIALS])
 
     def together(number: int) -> int:
         return min(int(bucket.sets[number]), searched) if number < bucket.sets.size else 0
@@ -174,7 +175,7 @@ def step(
         ProbeInteraction(),
         state.sets,
         {RateStream(name): (searched, together(number)) for number, name in names.sets.items()},
-        config.threshold("probes_sets", SETS_MAX),
+        config.threshold("probes_sets", min(SETS_MAX, math.comb(config.features, 2))),
     )
     slices, found = _slices(config, state.slices, bucket, names, start_ms, at_ms)
     findings += found

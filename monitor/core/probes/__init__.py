@@ -12,6 +12,7 @@ from monitor.core.probes.answers import Answer, Answers, Case, Features, ProbeRe
 from monitor.core.probes.counterfactual import Counterfactual
 from monitor.core.probes.dialogue import Conversation, Probe, drive, drive_all
 from monitor.core.probes.feature_set import FeatureSet
+from monitor.core.probes.interaction import Interaction
 from monitor.core.probes.missing import Missing
 from monitor.core.probes.out_of_range import OutOfRange
 from monitor.core.probes.replay import Replay
@@ -33,6 +34,7 @@ PROBES: Final[tuple[Probe, ...]] = (
     Counterfactual(),
     SharpBoundary(),
     Sensitivity(),
+    Interaction(),
 )
 """Every probe; counters number them by their place, so new ones come last."""
 

@@ -7,23 +7,16 @@ one more is added at a time; what flips is pruned in reverse until no member can
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 import numpy as np
 
 from monitor.core.probes.answers import Answer, Answers, Features, ProbeResult, Subject
 from monitor.core.probes.dialogue import Rounds
 from monitor.core.probes.scan import Point, look, pull
-from monitor.core.probes.variants import case_of, put, trial_of, worst
-
-BEYOND: Final = 3.0
-"""Two features act together where their joint change of the log odds exceeds the sum of their own by this."""
-
-SCORE_END: Final = 0.001
-"""Nearer to 0 or 1 log odds say nothing: trees saturate, and records round."""
+from monitor.core.probes.variants import case_of, put, trial_of
 
 Changes = Mapping[str, Any]
 Asked = list[tuple[Changes, Features, Answer]]
@@ -73,11 +66,9 @@ class FeatureSet:
         trials = [trial_of(subject, "", [(row, answer)], names)]
         if flips:
             trials += [trial_of(subject, name, [(row, answer)], names) for name in names]
-        cases = [case_of(self.name, subject, names, row, answer)]
-        together = tuple(one for one in asked if beyond(subject, points, one) >= BEYOND)
-        cases += [case_of(self.name, subject, tuple(c), r, a) for c, r, a in together if set(c) != set(names)]
-        sets = dict.fromkeys(tuple(sorted(changes)) for changes, _, _ in together)
-        return ProbeResult(self.name, subject, tuple(trials), worst(cases), together=tuple(sets))
+        return ProbeResult(
+            self.name, subject, tuple(trials), (case_of(self.name, subject, names, row, answer),)
+        )
 
     def _pairs(
         self, subject: Subject, points: Mapping[str, list[Point]], left: int
@@ -129,38 +120,6 @@ class FeatureSet:
             left -= 1
             best = grown
         return found, left
-
-
-def beyond(
-    subject: Subject, points: Mapping[str, list[Point]], asked: tuple[Changes, Features, Answer]
-) -> float:
-    """How far the joint change of two features goes beyond the sum of their own, in log odds.
-
-    0 where it does not, for other sizes, and for scores that are no probabilities.
-
-    Args:
-        subject: the request.
-        points: what each feature does alone.
-        asked: the changes, the row and its answer.
-    """
-    changes, _, answer = asked
-    alone = [
-        point.answer.score
-        for name, value in changes.items()
-        for point in points.get(name, ())
-        if point.value == value and type(point.value) is type(value)
-    ]
-    scores = [subject.base.score, answer.score, *alone]
-    if len(changes) != 2 or len(alone) != 2 or not all(s is not None and 0 <= s <= 1 for s in scores):
-        return 0.0
-    base, joint, one, other = (_logit(s) for s in scores if s is not None)
-    side = 1.0 if joint > base else -1.0
-    return max(0.0, side * ((joint - base) - (one - base) - (other - base)))
-
-
-def _logit(score: float) -> float:
-    p = min(max(score, SCORE_END), 1 - SCORE_END)
-    return math.log(p / (1 - p))
 
 
 def _tops(subject: Subject, points: Sequence[Point], count: int = 2) -> list[Point]:

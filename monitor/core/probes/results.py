@@ -260,7 +260,7 @@ class WorstCase:
         match case.probe:
             case "type_conversion":
                 return tuple(f"probes/{case.probe}/{name}/{case.variant}" for name in case.features)
-            case "feature_set":
+            case "interaction":
                 return (f"probes/{case.probe}/{set_name(case.features)}",)
             case "single_feature":
                 near = case.flipped and case.distance_iqr is not None and case.distance_iqr <= NEAR_IQR

@@ -50,7 +50,7 @@ class SharpBoundary:
 
     queries_max: int = 140
     kept: int = 40
-    jump_min: float = 0.1
+    jump_min: float = 0.2
 
     name: ClassVar[str] = "sharp_boundary"
 

@@ -18,7 +18,7 @@ from monitor.core.probes.spending import Arm, Record, choose, learned
 FOCUS: Final = 3
 """Features a probe of single features is asked about at once."""
 
-WHOLE: Final = frozenset({"replay", "counterfactual", "single_feature", "feature_set"})
+WHOLE: Final = frozenset({"replay", "counterfactual", "single_feature", "feature_set", "interaction"})
 """Probes that are asked about all features: their trials speak of the request as a whole."""
 
 REPLAY_ROWS: Final = 2
@@ -28,6 +28,7 @@ _FIRST_ROWS: Final[Mapping[str, float]] = {
     "counterfactual": 4.0,
     "single_feature": 100.0,
     "feature_set": 100.0,
+    "interaction": 100.0,
 }
 _OTHER_FIRST_ROWS: Final = 20.0
 _LEARN: Final = 0.2
@@ -80,7 +81,12 @@ class Turns:
                 # What was planned is put right, so that turns follow rows and not guesses.
                 self._spent[result.probe] += result.queries - before
                 self._rows[result.probe] = max(1.0, before + _LEARN * (result.queries - before))
-        for arm, record in learned(results).items():
+        found = learned(results)
+        for result in results:
+            for feature in result.subject.focus or ():
+                # Nothing to ask of it is as good as nothing found: else it would stay fresh for ever.
+                found.setdefault((result.probe, feature), Record(1, 0))
+        for arm, record in found.items():
             total = self._records.get(arm, Record()) + record
             while total.tried > _TRIED_MAX:
                 total = Record(total.tried // 2, total.paid // 2)
