@@ -158,6 +158,9 @@ class _Service(ABC):
 class EmbeddedKafka(_Service):
     """The bundled Kafka-protocol broker (Tansu), in memory: what it holds is gone when it stops.
 
+    The end it reports of a partition is the offset at which the last batch begins: whoever needs the true
+    one reads on from there.
+
     Args:
         port: 0 for any free one.
     """

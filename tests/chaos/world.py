@@ -15,11 +15,12 @@ import redis
 
 from monitor.core.errors import KafkaError, StoreUnavailable
 from monitor.edges.kafka.connection import KafkaConnection
-from monitor.edges.kafka.topics import TopicSpec, end_offsets, ensure_topics, partitions
+from monitor.edges.kafka.topics import TopicSpec, ensure_topics
 from monitor.edges.redis.reader import RedisReader
 from tests.chaos.processes import ApacheBroker, RedisProcess, Supervisor, WorkerProcess, closing
 from tests.chaos.traffic import MODELS, Feed
 from tests.chaos.verdict import Verdict, judge
+from tests.support.ends import true_ends
 from tests.support.traffic import SLICES, YOUNG
 
 SHARDS = 2
@@ -103,7 +104,7 @@ class World:
     def ends(self) -> dict[Any, int]:
         """End of every input partition now."""
         names = [self.names["predictions"], self.names["labels"]]
-        return self._patiently(lambda: end_offsets(self.link, partitions(self.link, names)))
+        return self._patiently(lambda: true_ends(self.link, names))
 
     def caught_up(self, ends: dict[Any, int]) -> float:
         """Wait until every fence is at or past `ends`; seconds it took."""

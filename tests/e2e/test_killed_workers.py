@@ -24,12 +24,12 @@ from monitor.edges.kafka.connection import KafkaConnection
 from monitor.edges.kafka.topics import (
     TopicProducer,
     TopicSpec,
-    end_offsets,
     ensure_topics,
     partitions,
     read_last,
 )
 from monitor.edges.redis.reader import RedisReader
+from tests.support.ends import true_ends
 from tests.support.redis_servers import Server, free_port, redis_binary, running, valkey_binary
 from tests.support.topology import counted
 from tests.support.traffic import SLICES, YOUNG, make_log, oracle
@@ -148,7 +148,7 @@ def test_killed_workers_and_a_store_that_forgets(kafka: str, kafka_is_apache: bo
                     fleet.revive()
                 next(feed)
                 feed.send(len(messages))
-                check(link, names, url, fleet, tmp_path)
+                check(link, names, len(messages), url, fleet, tmp_path)
         finally:
             fleet.stop()
 
@@ -168,7 +168,9 @@ def feeding(link: KafkaConnection, messages: Sequence[object], names: Sequence[s
             yield
 
 
-def check(link: KafkaConnection, names: Sequence[str], url: str, fleet: Fleet, tmp_path: Path) -> None:
+def check(
+    link: KafkaConnection, names: Sequence[str], sent: int, url: str, fleet: Fleet, tmp_path: Path
+) -> None:
     reader = RedisReader(url, 2)
     places = partitions(link, names)
     log: list[tuple[str, int, int, bytes]] = []
@@ -176,7 +178,9 @@ def check(link: KafkaConnection, names: Sequence[str], url: str, fleet: Fleet, t
         kind = "predictions" if name == names[0] else "labels"
         records: list[Any] = list(read_last(link, name, 10_000_000))
         log += [(kind, record.partition, record.offset, record.value) for record in records]
-    ends = end_offsets(link, places)
+    assert len(log) == sent
+    ends = true_ends(link, names)
+    assert sum(ends.values()) == sent
     expected = {tier: dict(oracle(log, tier.bucket_s)) for tier in DEFAULT_TIERS[1:3]}
     quiet_until = time.monotonic() + QUIET_S
     while time.monotonic() < quiet_until:

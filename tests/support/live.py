@@ -13,8 +13,9 @@ from typing import Any
 import yaml
 
 from monitor.edges.kafka.connection import KafkaConnection
-from monitor.edges.kafka.topics import TopicSpec, end_offsets, ensure_topics, partitions
+from monitor.edges.kafka.topics import TopicSpec, ensure_topics
 from monitor.edges.redis.reader import RedisReader
+from tests.support.ends import true_ends
 
 CATCH_UP_S = 400.0
 
@@ -51,8 +52,7 @@ def wait_until_read(
     bootstrap: str, redis_url: str, shards: int, names: Sequence[str], directory: Path
 ) -> None:
     """Return when every fence stands at the end of its partition."""
-    link = KafkaConnection(bootstrap)
-    ends = end_offsets(link, partitions(link, names))
+    ends = true_ends(KafkaConnection(bootstrap), names)
     reader = RedisReader(redis_url, shards)
     deadline = time.monotonic() + CATCH_UP_S
     while time.monotonic() < deadline:
