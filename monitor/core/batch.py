@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping as MappingABC
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.core.decode import Rejected, Row, Unreadable, event_time_ms
-from monitor.core.join import ModelIdentity, stub_key
+from monitor.core.columns import Columns, factor
+from monitor.core.decode import Rejected, Row, Unreadable, event_times
+from monitor.core.join import ModelIdentity, stub_keys
 from monitor.core.mapping import Mapping
+from monitor.core.readable import Readable
 from monitor.core.schema.violations import Code
 from monitor.core.tasks.answers import Answers, Task, shown
 
@@ -30,7 +31,8 @@ class PredictionBatch:
         answers: what the model said, n rows.
         scores: float64[n] in [0, 1], the probability whose distribution is watched; NaN where there is none.
         versions: n model versions or None.
-        features: n dictionaries as decoded.
+        features: of n records, as decoded.
+        unjudged: int64[u], rows whose features are still to be held against the schema.
         faults: (row, code, received) of violations of the record itself.
         tracked: bool[n], inside the label sample.
     """
@@ -45,7 +47,8 @@ class PredictionBatch:
     answers: Answers
     scores: NDArray[np.float64]
     versions: list[str | None]
-    features: list[dict[str, Any]]
+    features: Columns
+    unjudged: NDArray[np.int64]
     faults: list[tuple[int, Code, str]]
     tracked: NDArray[np.bool_]
 
@@ -91,90 +94,77 @@ class Reading:
 
 
 def read_predictions(rows: Sequence[Row], mapping: Mapping, reading: Reading, model: str) -> PredictionBatch:
-    """Columns of the predictions of one model."""
-    n = len(rows)
-    times = np.empty(n, np.int64)
-    own_time = np.ones(n, np.bool_)
-    clamped = np.zeros(n, np.bool_)
-    versions: list[str | None] = []
-    features: list[dict[str, Any]] = []
-    faults: list[tuple[int, Code, str]] = []
-    get_time, get_version = mapping.getters["timestamp"], mapping.getters["model_version"]
-    get_features = mapping.getters["features"]
-    for i, row in enumerate(rows):
-        body = row.body
-        stamp = get_time(body)
-        times[i], bad, late = event_time_ms(stamp, row.kafka_ms)
-        if bad:
-            faults.append((i, Code.BAD_TIMESTAMP, shown(stamp)))
-        if bad or late or stamp is None:
-            own_time[i] = False
-        clamped[i] = late
-        version = get_version(body)
-        versions.append(None if version is None else str(version)[:128])
-        given = get_features(body)
-        features.append(given if isinstance(given, dict) else {})
-    keys = [stub_key(row.request_id) for row in rows]
-    answers, wrong = reading.task.read([row.body for row in rows], mapping)
-    return PredictionBatch(
-        model=model,
-        offsets=np.array([row.offset for row in rows], np.int64),
-        times_ms=times,
-        own_time=own_time,
-        clamped=clamped,
-        keys=keys,
-        request_ids=[row.request_id for row in rows],
-        answers=answers,
-        scores=reading.task.scores(answers),
-        versions=versions,
-        features=features,
-        faults=faults + wrong,
-        tracked=reading.identity.tracked(keys),
-    )
+    """Columns of the predictions of one model that were decoded one by one."""
+    fields = ("timestamp", "model_version", *reading.task.fields)
+    return prediction_batch(replace(Readable.of(rows, mapping, fields), model=model), mapping, reading)
 
 
 def read_labels(
     rows: Sequence[Row], mapping: Mapping, reading: Reading, model: str
 ) -> tuple[LabelBatch, list[Rejected]]:
-    """Columns of the labels of one model; a label that means nothing to its task is rejected."""
-    kept: list[Row] = []
-    values: list[float] = []
-    rejected: list[Rejected] = []
-    get_label = mapping.getters["label"]
-    for row in rows:
-        label = get_label(row.body)
-        value = None if label is None else reading.task.label(label)
-        if value is not None:
-            kept.append(row)
-            values.append(value)
-        elif label is None:
-            detail = f"no label at {mapping.paths.get('label', '$.label')}"
-            rejected.append(Rejected(row.offset, Unreadable.NO_LABEL, detail, _body_bytes(row.body)))
-        else:
-            detail = f"label {shown(label)} {reading.task.complaint(model)}"
-            rejected.append(Rejected(row.offset, Unreadable.UNKNOWN_LABEL, detail, _body_bytes(row.body)))
-    get_time = mapping.getters["timestamp"]
-    times = [event_time_ms(get_time(row.body), row.kafka_ms)[0] for row in kept]
-    keys = [stub_key(row.request_id) for row in kept]
-    batch = LabelBatch(
-        model=model,
-        offsets=np.array([row.offset for row in kept], np.int64),
-        times_ms=np.array(times, np.int64),
+    """Columns of the labels of one model that were decoded one by one, as `label_batch`."""
+    found = Readable.of(rows, mapping, ("timestamp", "label"))
+    return label_batch(replace(found, model=model), mapping, reading)
+
+
+def prediction_batch(found: Readable, mapping: Mapping, reading: Reading) -> PredictionBatch:
+    """Columns of the predictions of one model."""
+    stamps = found.fields["timestamp"]
+    times, bad, clamped = event_times(stamps, found.kafka_ms)
+    faults = [(row, Code.BAD_TIMESTAMP, shown(stamps[row])) for row in np.flatnonzero(bad).tolist()]
+    given = np.array([stamp is not None for stamp in stamps], np.bool_) if None in stamps else True
+    versions = factor(found.fields["model_version"])
+    named = [None if version is None else str(version)[:128] for version in versions.values]
+    keys = stub_keys(found.request_ids)
+    answers, wrong = reading.task.read(found.fields)
+    return PredictionBatch(
+        model=found.model,
+        offsets=found.offsets,
+        times_ms=times,
+        own_time=given & ~bad & ~clamped,
+        clamped=clamped,
         keys=keys,
-        request_ids=[row.request_id for row in kept],
-        values=np.array(values, np.float64),
+        request_ids=found.request_ids,
+        answers=answers,
+        scores=reading.task.scores(answers),
+        versions=[named[place] for place in versions.index.tolist()],
+        features=found.columns(mapping),
+        unjudged=found.unjudged,
+        faults=faults + wrong,
+        tracked=reading.identity.tracked(keys),
+    )
+
+
+def label_batch(found: Readable, mapping: Mapping, reading: Reading) -> tuple[LabelBatch, list[Rejected]]:
+    """Columns of the labels of one model; a label that means nothing to its task is rejected."""
+    labels = factor(found.fields["label"])
+    read = [None if value is None else reading.task.label(value) for value in labels.values]
+    known = labels.of([value is not None for value in read]).astype(np.bool_)
+    rejected: list[Rejected] = []
+    for row in np.flatnonzero(~known).tolist():
+        label = found.fields["label"][row]
+        if label is None:
+            reason, detail = Unreadable.NO_LABEL, f"no label at {mapping.paths.get('label', '$.label')}"
+        else:
+            reason = Unreadable.UNKNOWN_LABEL
+            detail = f"label {shown(label)} {reading.task.complaint(found.model)}"
+        rejected.append(Rejected(int(found.offsets[row]), reason, detail, _body_bytes(found.bodies(row))))
+    values = np.array([np.nan if value is None else value for value in read], np.float64)
+    times, _, _ = event_times(found.fields["timestamp"], found.kafka_ms)
+    ids = found.request_ids
+    if rejected:
+        ids = [ids[row] for row in np.flatnonzero(known).tolist()]
+    keys = stub_keys(ids)
+    batch = LabelBatch(
+        model=found.model,
+        offsets=found.offsets[known],
+        times_ms=times[known],
+        keys=keys,
+        request_ids=ids,
+        values=values[labels.index[known]],
         tracked=reading.identity.tracked(keys),
     )
     return batch, rejected
-
-
-def by_model(rows: Sequence[Row]) -> MappingABC[str, list[Row]]:
-    """Rows grouped by model, offset order kept; what probes asked is no traffic and left out."""
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        if not row.probe:
-            groups.setdefault(row.model, []).append(row)
-    return groups
 
 
 def _body_bytes(body: dict[str, Any]) -> bytes:

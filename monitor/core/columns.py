@@ -79,7 +79,7 @@ class Columns(Sequence[Mapping[str, Any]]):
     """
 
     def __init__(
-        self, rows: Sequence[Mapping[str, Any]], known: Mapping[str, list[Any]] | None = None
+        self, rows: Sequence[Mapping[str, Any]], known: Mapping[str, Sequence[Any]] | None = None
     ) -> None:
         self._rows = rows
         self._columns: dict[str, Sequence[Any]] = dict(known or {})

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 from pydantic_core import from_json
 
 from monitor.core.mapping import Mapping
 from monitor.core.records import DeadLetter
-from monitor.core.times import INSTANT_END_MS, parse_instant
+from monitor.core.times import ABSENT, INSTANT_END_MS, instants_ms
 
 REQUEST_ID_CHARS_MAX: Final = 512
 OLDEST_MS: Final = 946_684_800_000
@@ -30,7 +32,8 @@ PROBE_PREFIX: Final = "monitor-probe-"
 PROBE_SAID: Final = (True, "1", "true")
 """Values of the field `probe` that say so, and 1."""
 
-_NOT_FINITE = re.compile(rb"NaN|Infinity")
+# What orjson refuses and other readers do not: not a number, infinite, or too great for a double.
+_BEYOND_JSON = re.compile(rb"NaN|Infinity|[eE]\+?\d{3}|\d{309}")
 
 
 class Unreadable(StrEnum):
@@ -136,6 +139,15 @@ def decode_chunk(
     return rows, rejected
 
 
+def by_model(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Rows grouped by model, offset order kept; what probes asked is no traffic and left out."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        if not row.probe:
+            groups.setdefault(row.model, []).append(row)
+    return groups
+
+
 def _parse(record: RawRecord, limits: Limits) -> dict[str, Any] | Rejected:
     value = record.value
     if not value:
@@ -148,19 +160,27 @@ def _parse(record: RawRecord, limits: Limits) -> dict[str, Any] | Rejected:
         detail = f"nested deeper than {limits.depth_max}"
         return Rejected(record.offset, Unreadable.TOO_DEEP, detail, value)
     try:
-        body = orjson.loads(value)
+        body = loads(value)
     except ValueError as error:
-        try:
-            # JSON as Python writes it: NaN and Infinity are values to be judged, not noise.
-            if not _NOT_FINITE.search(value):
-                raise
-            body = from_json(value, allow_inf_nan=True)
-        except ValueError:
-            return Rejected(record.offset, Unreadable.NOT_JSON, str(error)[:200], value)
+        return Rejected(record.offset, Unreadable.NOT_JSON, str(error)[:200], value)
     if not isinstance(body, dict):
         detail = f"expected a JSON object, got {type(body).__name__}"
         return Rejected(record.offset, Unreadable.NOT_OBJECT, detail, value)
     return body
+
+
+def loads(value: bytes) -> Any:
+    """JSON, also as Python writes it: NaN, Infinity and 1e400 are values to be judged, not noise.
+
+    Raises:
+        ValueError: not JSON.
+    """
+    try:
+        return orjson.loads(value)
+    except ValueError:
+        if not _BEYOND_JSON.search(value):
+            raise
+        return from_json(value, allow_inf_nan=True)
 
 
 # Possessive, and a string left open runs to the end: linear whatever the bytes.
@@ -208,16 +228,18 @@ def event_time_ms(value: Any, kafka_ms: int) -> tuple[int, bool, bool]:
     Returns:
         (epoch ms, bad, clamped): `bad` says that a time was given and could not be used.
     """
-    if not OLDEST_MS <= kafka_ms < INSTANT_END_MS:
-        kafka_ms = -1
-    if value is None:
-        return max(kafka_ms, OLDEST_MS), False, False
-    try:
-        instant_ms = parse_instant(value) if isinstance(value, str | int | float) else -1
-    except (ValueError, OverflowError):
-        instant_ms = -1
-    if instant_ms < OLDEST_MS:
-        return max(kafka_ms, OLDEST_MS), True, False
-    if 0 <= kafka_ms < instant_ms:
-        return kafka_ms, False, True
-    return instant_ms, False, False
+    times, bad, clamped = event_times([value], np.array([kafka_ms], np.int64))
+    return int(times[0]), bool(bad[0]), bool(clamped[0])
+
+
+def event_times(
+    values: Sequence[Any], kafka_ms: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """`event_time_ms` of n records: int64[n], bool[n], bool[n]."""
+    kafka = np.where((kafka_ms >= OLDEST_MS) & (kafka_ms < INSTANT_END_MS), kafka_ms, -1)
+    instants = instants_ms(values)
+    absent = instants == ABSENT
+    bad = ~absent & (instants < OLDEST_MS)
+    clamped = ~absent & ~bad & (kafka >= 0) & (kafka < instants)
+    times = np.where(absent | bad, np.maximum(kafka, OLDEST_MS), np.where(clamped, kafka, instants))
+    return times, bad, clamped

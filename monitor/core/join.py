@@ -17,6 +17,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
 from typing import Final, NamedTuple
 from zlib import crc32
@@ -44,6 +45,15 @@ _MORE: Final = 32  # a decision that is no flag, and what else the task keeps
 def stub_key(request_id: str) -> bytes:
     """12-byte digest of a request id: bounded whatever the id is; 10⁸ ids collide with odds of 10⁻¹³."""
     return blake2b(request_id.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).digest()
+
+
+def stub_keys(request_ids: Sequence[str]) -> list[bytes]:
+    """`stub_key` of each id."""
+    return [digest.digest() for digest in map(_digest, map(_encoded, request_ids))]
+
+
+_digest = partial(blake2b, digest_size=KEY_BYTES)
+_encoded = partial(str.encode, encoding="utf-8", errors="surrogatepass")
 
 
 def shards_of(model: str, keys: Sequence[bytes], shards: int) -> NDArray[np.int64]:

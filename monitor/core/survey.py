@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from monitor.core.batch import PredictionBatch, by_model, read_labels, read_predictions
+from monitor.core.batch import PredictionBatch, read_labels, read_predictions
 from monitor.core.costs import Memory, memory
-from monitor.core.decode import Limits, RawRecord, Rejected, decode_chunk
+from monitor.core.decode import Limits, RawRecord, Rejected, by_model, decode_chunk
 from monitor.core.mapping import Mapping as FieldMapping
 from monitor.core.plan import ModelPlan
 from monitor.core.schema.violations import RECORD, Code

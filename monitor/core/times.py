@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 _UNIT_S: Final = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _PIECE: Final = re.compile(r"(\d+(?:\.\d+)?)([wdhms])")
@@ -16,6 +20,19 @@ _SECONDS_BELOW: Final = 1e11
 
 INSTANT_END_MS: Final = 253_402_300_800_000
 """The year 10000, where `datetime` ends."""
+
+
+ABSENT: Final = -2
+"""In a column of instants: there is none."""
+
+_FLOAT_WHOLE: Final = 2**53 / 1000
+"""Numbers below it, in seconds or milliseconds, are exact as doubles."""
+
+_MARKS: Final = {
+    20: {4: "-", 7: "-", 10: "T", 13: ":", 16: ":", 19: "Z"},
+    24: {4: "-", 7: "-", 10: "T", 13: ":", 16: ":", 19: ".", 23: "Z"},
+}
+"""Width of a time as text → where its punctuation stands."""
 
 
 def parse_duration(text: str | float | timedelta) -> int:
@@ -94,6 +111,74 @@ def parse_instant(value: str | float | datetime) -> int:
     if not 0 <= instant_ms < INSTANT_END_MS:
         raise ValueError(f"not between the years 1970 and 9999: {value!r}")
     return instant_ms
+
+
+def instants_ms(values: Sequence[Any]) -> NDArray[np.int64]:
+    """`parse_instant` of a column, int64[n]: `ABSENT` for None, -1 for what is no instant.
+
+    >>> instants_ms(["1970-01-01T00:00:01.500Z", None, "soon"]).tolist()
+    [1500, -2, -1]
+    """
+    types = set(map(type, values))
+    found = None
+    if types == {str}:
+        found = _of_texts(values)
+    elif types in ({int}, {float}):
+        found = _of_numbers(values)
+    return np.array([_instant_ms(value) for value in values], np.int64) if found is None else found
+
+
+def _instant_ms(value: Any) -> int:
+    if value is None:
+        return ABSENT
+    try:
+        return parse_instant(value) if isinstance(value, str | int | float) else -1
+    except (ValueError, OverflowError):
+        return -1
+
+
+def _of_numbers(values: Sequence[Any]) -> NDArray[np.int64] | None:
+    if not max(map(abs, values)) < _FLOAT_WHOLE or not all(map(math.isfinite, values)):
+        return None
+    numbers = np.array(values)
+    instants = np.floor(np.where(abs(numbers) < _SECONDS_BELOW, numbers * 1000, numbers)).astype(np.int64)
+    return np.where((instants >= 0) & (instants < INSTANT_END_MS), instants, -1)
+
+
+def _of_texts(values: Sequence[str]) -> NDArray[np.int64] | None:
+    """Times in UTC that are all written 2026-11-23T09:30:00Z, with or without milliseconds."""
+    width = len(values[0])
+    joined = "".join(values)
+    if width not in {20, 24} or len(joined) != width * len(values) or not joined.isascii():
+        return None
+    if set(map(len, values)) != {width}:
+        return None
+    grid = np.frombuffer(joined.encode(), np.uint8).reshape(len(values), width)
+    marks = _MARKS[width]
+    if not (grid[:, list(marks)] == np.frombuffer("".join(marks.values()).encode(), np.uint8)).all():
+        return None
+    places = [place for place in range(width) if place not in marks]
+    digits = grid[:, places].astype(np.int64) - ord("0")
+    if (digits < 0).any() or (digits > 9).any():
+        return None
+    scales = (1000, 100, 10, 1), (10, 1), (10, 1), (10, 1), (10, 1), (10, 1), (100, 10, 1)
+    parts, at = [], 0
+    for scale in scales[: 6 if width == 20 else 7]:
+        parts.append(digits[:, at : at + len(scale)] @ np.array(scale))
+        at += len(scale)
+    year, month, day, hour, minute, second = parts[:6]
+    ms = parts[6] if width == 24 else np.zeros(len(values), np.int64)
+    if (month < 1).any() or (month > 12).any() or (year < 1).any():
+        return None
+    months = (year - 1970) * 12 + month - 1
+    first = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+    length = (months + 1).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64) - first
+    right = (day >= 1) & (day <= length) & (hour < 24) & (minute < 60) & (second < 60)
+    if not right.all():
+        return None
+    instants = (((first + day - 1) * 24 + hour) * 60 + minute) * 60_000 + second * 1_000 + ms
+    found: NDArray[np.int64] = np.where(instants >= 0, instants, -1)
+    return found
 
 
 def format_instant(instant_s: float) -> str:

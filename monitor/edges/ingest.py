@@ -11,25 +11,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.core.batch import LabelBatch, PredictionBatch, by_model, read_labels, read_predictions
+from monitor.core.batch import LabelBatch, PredictionBatch, label_batch, prediction_batch
 from monitor.core.counters import Increment, Rows
 from monitor.core.counting import Counted, Prepared, count_labels, count_predictions, prepare
-from monitor.core.decode import Limits, RawRecord, Rejected, Row, dead_letter, decode_chunk
+from monitor.core.decode import Limits, Rejected, dead_letter
 from monitor.core.errors import StoreRefused
 from monitor.core.hints import HINTS
 from monitor.core.join import shards_of
 from monitor.core.mapping import Mapping as FieldMapping
 from monitor.core.plan import ModelPlan
+from monitor.core.typed_reader import ChunkReader, Read
 from monitor.edges.attention import Attention, Signals
 from monitor.edges.pieces import Chunk, Size, cut, running_maximum
 from monitor.edges.prepare import Preparer, until_answered
@@ -47,7 +47,7 @@ Ints = NDArray[np.int64]
 class Source:
     """A topic's role and shape."""
 
-    kind: str  # predictions or labels
+    kind: Literal["predictions", "labels"]
     mapping: FieldMapping
 
 
@@ -139,6 +139,7 @@ class Ingest:
         self._limits = limits or Limits()
         self._piece_rows_max = piece_rows_max
         self._cells_max = cells_max
+        self._readers: dict[str, ChunkReader] = {}
         self._owned: dict[Partition, _Owned] = {}
         self._judged_s: dict[str, int] = {}
         self._preparer = Preparer(store, self._retry)
@@ -255,23 +256,25 @@ class Ingest:
 
     async def _decode(self, chunk: Chunk, owned: _Owned) -> _Decoded:
         source = self._sources[chunk.topic]
-        raw = [RawRecord(r.value, r.offset, r.timestamp) for r in chunk.records if r.offset >= chunk.start]
-        rows, rejected = decode_chunk(raw, source.mapping, self._models, self._limits)
-        groups = by_model(rows)
+        records = chunk.records
+        if records and records[0].offset < chunk.start:
+            records = [record for record in records if record.offset >= chunk.start]
+        read = self._reader(chunk.topic).read(records)
         if source.kind == "labels":
-            return await self._decode_labels(groups, rejected, source, owned)
-        decoded = await self._decode_predictions(groups, rejected, source, owned)
-        if sum(map(len, groups.values())) == len(rows):
-            return decoded
-        return replace(decoded, probes=Counter(row.model for row in rows if row.probe))
+            return await self._decode_labels(read, source, owned)
+        return await self._decode_predictions(read, source, owned)
 
-    async def _decode_predictions(
-        self, groups: Mapping[str, list[Row]], rejected: list[Rejected], source: Source, owned: _Owned
-    ) -> _Decoded:
+    def _reader(self, topic: str) -> ChunkReader:
+        if topic not in self._readers:
+            source = self._sources[topic]
+            self._readers[topic] = ChunkReader(source.kind, source.mapping, self._models, self._limits)
+        return self._readers[topic]
+
+    async def _decode_predictions(self, read: Read, source: Source, owned: _Owned) -> _Decoded:
         batches = [
-            (plan, read_predictions(group, source.mapping, plan.reading, name))
-            for name, group in groups.items()
-            for plan in (await self._preparer.numbered(self._models[name]),)
+            (plan, prediction_batch(found, source.mapping, plan.reading))
+            for found in read.readable
+            for plan in (await self._preparer.numbered(self._models[found.model]),)
         ]
         offsets, marks = running_maximum([batch for _, batch in batches], owned.watermark_ms)
         predictions = []
@@ -281,15 +284,15 @@ class Ingest:
             at = marks[np.searchsorted(offsets, batch.offsets)]
             cells = await self._preparer.cells(plan, batch, violations)
             predictions.append((plan, prepare(batch, members, violations, at, cells)))
-        return _Decoded(predictions, [], rejected, int(marks[-1]) if len(marks) else owned.watermark_ms)
+        watermark_ms = int(marks[-1]) if len(marks) else owned.watermark_ms
+        return _Decoded(predictions, [], read.rejected, watermark_ms, read.probes)
 
-    async def _decode_labels(
-        self, groups: Mapping[str, list[Row]], rejected: list[Rejected], source: Source, owned: _Owned
-    ) -> _Decoded:
+    async def _decode_labels(self, read: Read, source: Source, owned: _Owned) -> _Decoded:
         labels = []
-        for name, group in groups.items():
-            plan = await self._preparer.numbered(self._models[name])
-            batch, refused = read_labels(group, source.mapping, plan.reading, name)
+        rejected = read.rejected
+        for found in read.readable:
+            plan = await self._preparer.numbered(self._models[found.model])
+            batch, refused = label_batch(found, source.mapping, plan.reading)
             labels.append((plan, batch))
             rejected = rejected + refused
         _, marks = running_maximum([batch for _, batch in labels], owned.watermark_ms)

@@ -108,7 +108,12 @@ class Preparer:
         received = [shown for _, _, shown in batch.faults]
         schema = plan.schema
         accounts = (
-            () if schema is None else (schema.check_chunk(batch.features), schema.soft_chunk(batch.features))
+            ()
+            if schema is None
+            else (
+                schema.check_chunk(batch.features, batch.unjudged.tolist()),
+                schema.soft_chunk(batch.features),
+            )
         )
         for found in accounts:
             ids = await self._features(plan) if len(found) else {}

@@ -162,7 +162,7 @@ def test_a_mapping_reads_another_shape() -> None:
     value = json.dumps({"meta": {"request id": "r"}, "rows": [{"age": 3}], "out": [0.1, 0.9]}).encode()
     rows, _ = decode(value, mapping=mapping)
     batch = read_predictions(rows, mapping, READING, "income")
-    assert batch.features == [{"age": 3}]
+    assert list(batch.features) == [{"age": 3}]
     assert batch.answers.decisions.tolist() == [1]
 
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from monitor.core.contributions import Cells, Wide
 from monitor.core.counters import Kind
-from monitor.core.mapping import Mapping as FieldMapping
 from monitor.core.schema.violations import Code
 
 UNKNOWN: Final = -1
@@ -51,11 +50,13 @@ class Task(Protocol):
 
     Attributes:
         name: as in the settings.
+        fields: of a record that hold its answer.
         ranked: labelled rows of small slices are kept one by one (`RANKING`).
     """
 
     name: ClassVar[str]
     ranked: ClassVar[bool]
+    fields: ClassVar[tuple[str, ...]]
 
     @property
     def recorded(self) -> str:
@@ -71,8 +72,12 @@ class Task(Protocol):
         """The same, with the numbers the store gave to `classes`, from 0."""
         ...
 
-    def read(self, bodies: Sequence[Mapping[str, Any]], mapping: FieldMapping) -> tuple[Answers, list[Fault]]:
-        """Answers in decoded predictions, and what is wrong with them."""
+    def read(self, columns: Mapping[str, Sequence[Any]]) -> tuple[Answers, list[Fault]]:
+        """Answers in predictions, and what is wrong with them.
+
+        Args:
+            columns: field → n values, None where a record has none; those of `fields`.
+        """
         ...
 
     def scores(self, answers: Answers) -> Floats:

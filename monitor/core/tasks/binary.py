@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.core.columns import factor, numbers
 from monitor.core.contributions import (
     Cells,
     Wide,
@@ -18,10 +19,11 @@ from monitor.core.contributions import (
     score_cells,
 )
 from monitor.core.counters import CALIBRATION, SCORES, Kind
-from monitor.core.mapping import Mapping as FieldMapping
 from monitor.core.schema.feature import number_text
 from monitor.core.schema.violations import Code
 from monitor.core.tasks.answers import UNKNOWN, Answers, Fault, Flags, Floats, Ints, shown
+
+_UNSAID: Final = -2
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class Binary:
 
     name: ClassVar[str] = "binary"
     ranked: ClassVar[bool] = True
+    fields: ClassVar[tuple[str, ...]] = ("score", "decision")
     recorded: ClassVar[str] = "binary"
     classes: ClassVar[tuple[str, ...]] = ()
 
@@ -93,25 +96,23 @@ class Binary:
         del numbers
         return self
 
-    def read(self, bodies: Sequence[Mapping[str, Any]], mapping: FieldMapping) -> tuple[Answers, list[Fault]]:
+    def read(self, columns: Mapping[str, Sequence[Any]]) -> tuple[Answers, list[Fault]]:
         """See `Task`."""
-        scores = np.full(len(bodies), np.nan)
-        decisions = np.full(len(bodies), UNKNOWN, np.int8)
-        faults: list[Fault] = []
-        get_score, get_decision = mapping.getters["score"], mapping.getters["decision"]
-        names, threshold = self.names, self.threshold
-        for i, body in enumerate(bodies):
-            score = get_score(body)
-            if score is not None:
-                if isinstance(score, float | int) and not isinstance(score, bool) and 0.0 <= score <= 1.0:
-                    scores[i] = score
-                    if threshold is not None:
-                        decisions[i] = score >= threshold
-                else:
-                    faults.append((i, Code.SCORE_RANGE, shown(score)))
-            decision = get_decision(body)
-            if decision is not None:
-                decisions[i] = names.read(decision)
+        given = columns["score"]
+        scores = numbers(given)
+        wrong = ~((scores >= 0.0) & (scores <= 1.0))
+        scores[wrong] = np.nan
+        faults: list[Fault] = [
+            (row, Code.SCORE_RANGE, shown(given[row]))
+            for row in np.flatnonzero(wrong).tolist()
+            if given[row] is not None
+        ]
+        decisions = np.full(len(given), UNKNOWN, np.int8)
+        if self.threshold is not None:
+            decisions[~wrong] = scores[~wrong] >= self.threshold
+        said = factor(columns["decision"])
+        read = said.of([_UNSAID if value is None else self.names.read(value) for value in said.values])
+        decisions[read != _UNSAID] = read[read != _UNSAID]
         return Answers(scores, decisions), faults
 
     def scores(self, answers: Answers) -> Floats:

@@ -38,7 +38,6 @@ from monitor.core.counters import (
     confusion_cell,
     fixed,
 )
-from monitor.core.mapping import Mapping as FieldMapping
 from monitor.core.schema.violations import Code
 from monitor.core.tasks.answers import UNKNOWN, Answers, Fault, Flags, Floats, Ints, shown
 from monitor.core.tasks.binary import plain_class
@@ -69,6 +68,7 @@ class Multiclass:
 
     name: ClassVar[str] = "multiclass"
     ranked: ClassVar[bool] = False
+    fields: ClassVar[tuple[str, ...]] = ("probabilities", "decision")
     recorded: ClassVar[str] = "multiclass"
 
     named: tuple[str, ...]
@@ -105,17 +105,15 @@ class Multiclass:
         """See `Task`."""
         return self._name.get(int(number), int(number))
 
-    def read(self, bodies: Sequence[Mapping[str, Any]], mapping: FieldMapping) -> tuple[Answers, list[Fault]]:
+    def read(self, columns: Mapping[str, Sequence[Any]]) -> tuple[Answers, list[Fault]]:
         """See `Task`. Without a decision it is the likeliest class, of equals the one listed first."""
-        numbers = np.full(len(bodies), np.nan)
-        decisions = np.full(len(bodies), UNKNOWN, np.int8)
+        pairs = list(zip(columns["probabilities"], columns["decision"], strict=True))
+        numbers = np.full(len(pairs), np.nan)
+        decisions = np.full(len(pairs), UNKNOWN, np.int8)
         extras: list[bytes] = []
         faults: list[Fault] = []
-        get_probabilities = mapping.getters["probabilities"]
-        get_decision = mapping.getters["decision"]
         order = np.array(list(self._number.values()), np.int64)
-        for i, body in enumerate(bodies):
-            given, decision = get_probabilities(body), get_decision(body)
+        for i, (given, decision) in enumerate(pairs):
             probabilities = None if given is None else self._probabilities(given)
             if given is not None and probabilities is None:
                 faults.append((i, Code.SCORE_RANGE, shown(given)))

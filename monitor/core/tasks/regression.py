@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from monitor.core.contributions import Cells, Wide, spread
 from monitor.core.counters import RESIDUALS, VALUES, Kind, Scalar
-from monitor.core.mapping import Mapping as FieldMapping
 from monitor.core.schema.violations import Code
 from monitor.core.tasks.answers import UNKNOWN, Answers, Fault, Flags, Floats, Ints, shown
 from monitor.core.tasks.moments import (
@@ -44,6 +43,7 @@ class Regression:
 
     name: ClassVar[str] = "regression"
     ranked: ClassVar[bool] = False
+    fields: ClassVar[tuple[str, ...]] = ("value", "interval")
     classes: ClassVar[tuple[str, ...]] = ()
 
     exponent: int = 0
@@ -76,14 +76,13 @@ class Regression:
         """See `Task`."""
         return number
 
-    def read(self, bodies: Sequence[Mapping[str, Any]], mapping: FieldMapping) -> tuple[Answers, list[Fault]]:
+    def read(self, columns: Mapping[str, Sequence[Any]]) -> tuple[Answers, list[Fault]]:
         """See `Task`. An interval comes as two numbers, or as `{low, high}`."""
-        numbers = np.full(len(bodies), np.nan)
+        pairs = list(zip(columns["value"], columns["interval"], strict=True))
+        numbers = np.full(len(pairs), np.nan)
         extras: list[bytes] = []
         faults: list[Fault] = []
-        get_value, get_interval = mapping.getters["value"], mapping.getters["interval"]
-        for i, body in enumerate(bodies):
-            value, interval = get_value(body), get_interval(body)
+        for i, (value, interval) in enumerate(pairs):
             if value is not None:
                 number = self._number(value)
                 if number is None:
@@ -96,7 +95,7 @@ class Regression:
                 if ends is None:
                     faults.append((i, Code.SCORE_RANGE, shown(interval)))
             extras.append(b"" if ends is None else _INTERVAL.pack(*ends))
-        return Answers(numbers, np.full(len(bodies), UNKNOWN, np.int8), extras), faults
+        return Answers(numbers, np.full(len(pairs), UNKNOWN, np.int8), extras), faults
 
     def _number(self, value: Any) -> float | None:
         if isinstance(value, bool) or not isinstance(value, int | float):
