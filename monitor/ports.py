@@ -6,10 +6,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from monitor.core.counters import CellKey, Counts, Increment, Kind, Rows, Tier
 from monitor.core.probes.answers import Answer
@@ -45,8 +45,7 @@ class Fence:
     watermark_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class SeenStub:
+class SeenStub(NamedTuple):
     """A stub as it was read: its value and the generation that holds it."""
 
     value: bytes
@@ -77,6 +76,31 @@ class StubWrite:
 
 
 @dataclass(frozen=True)
+class StubColumns:
+    """Stubs of one model that stand alike, by column: each means what a `StubWrite` of its own would.
+
+    Attributes:
+        model: the model's name.
+        generation: that holds them all, None where none was there.
+        keys: n digests.
+        seen: n values as they were read; none of them where none was there.
+        values: n new values.
+    """
+
+    model: str
+    generation: int | None
+    keys: Sequence[bytes]
+    seen: Sequence[bytes]
+    values: Sequence[bytes]
+
+    def writes(self) -> Iterator[StubWrite]:
+        """One by one."""
+        for at, (key, value) in enumerate(zip(self.keys, self.values, strict=True)):
+            seen = None if self.generation is None else SeenStub(self.seen[at], self.generation)
+            yield StubWrite(self.model, key, seen, value)
+
+
+@dataclass(frozen=True)
 class Flush:
     """All that one chunk of one partition changes in one shard, applied whole or not at all.
 
@@ -95,6 +119,13 @@ class Flush:
     dead_letters: Sequence[bytes] = ()  # encoded records for the outbox
     evidence: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
     """Per list name (`model/violations/feature/code`), encoded samples of records that show a failure."""
+    columns: Sequence[StubColumns] = ()
+
+    def writes(self) -> Iterator[StubWrite]:
+        """All stubs one by one."""
+        yield from self.stubs
+        for part in self.columns:
+            yield from part.writes()
 
 
 class Outcome(StrEnum):

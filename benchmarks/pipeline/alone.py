@@ -10,9 +10,10 @@ import asyncio
 import cProfile
 import pstats
 import time
+from bisect import bisect_right
 from dataclasses import dataclass
 
-from benchmarks.pipeline.traffic import Shape, Traffic, make, plans
+from benchmarks.pipeline.traffic import START_S, Shape, Traffic, make, plans
 from monitor.edges.embedded import EmbeddedRedis
 from monitor.edges.redis.store import RedisStore
 from monitor.ports import Partition
@@ -20,6 +21,7 @@ from tests.support.topology import Log, Worker
 from tests.support.traffic import Message
 
 CHUNK_ROWS = 5_000
+PREDICTIONS, LABELS = Partition("predictions", 0), Partition("labels", 0)
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,14 @@ async def run(
         if profile is not None:
             profile.enable()
         cpu_s, wall_s = time.process_time(), time.perf_counter()
-        moving = True
-        while moving:
-            moving = False
-            for partition in (Partition("predictions", 0), Partition("labels", 0)):
-                if partition in worker.positions:
-                    moving |= await worker.step(partition, CHUNK_ROWS)
+        while await worker.step(PREDICTIONS, CHUNK_ROWS):
+            if labels:  # those that came until now, by whole chunks
+                now_s = START_S + worker.positions[PREDICTIONS] / traffic.shape.rate_per_s
+                while bisect_right(traffic.known_s, now_s) >= worker.positions[LABELS] + CHUNK_ROWS:
+                    if not await worker.step(LABELS, CHUNK_ROWS):
+                        break
+        while labels and await worker.step(LABELS, CHUNK_ROWS):
+            pass
         cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - wall_s
         if profile is not None:
             profile.disable()

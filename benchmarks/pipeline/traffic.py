@@ -58,10 +58,11 @@ PLAIN = Shape()
 
 @dataclass(frozen=True)
 class Traffic:
-    """Values of the two topics, in order."""
+    """Values of the two topics, in order; `known_s` is when each label came."""
 
     predictions: list[bytes]
     labels: list[bytes]
+    known_s: list[float]
     models: tuple[str, ...]
     end_s: float
     shape: Shape = field(default=PLAIN)
@@ -108,7 +109,9 @@ def make(requests: int, shape: Shape = PLAIN, seed: int = 1) -> Traffic:
         labels.append((known_s, json.dumps(label).encode()))
     labels.sort(key=lambda pair: pair[0])
     end_s = START_S + requests / shape.rate_per_s + shape.label_wait_s
-    return Traffic(predictions, [value for _, value in labels], models, end_s, shape)
+    return Traffic(
+        predictions, [value for _, value in labels], [known for known, _ in labels], models, end_s, shape
+    )
 
 
 def plans(traffic: Traffic, seed: int = 2) -> dict[str, ModelPlan]:

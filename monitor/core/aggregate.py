@@ -6,7 +6,7 @@ a path of their own, tier by tier.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,11 +31,14 @@ from monitor.core.counters import (
     ranking_rows_max,
     score_bin,
 )
-from monitor.core.join import Effect, JoinCount
+from monitor.core.join import EffectColumns, Joined
 from monitor.core.slices.assign import OUTSIDE
 from monitor.core.tasks.answers import Answers, Task
 
 Ints = NDArray[np.int64]
+
+_DENSE_MAX: Final = 1 << 22
+"""Cells that are summed in an array of all of them; past it they are sorted."""
 
 _TTL_SLACK_S: Final = 120
 """A key outlives its retention by this much, so that a reader at the edge finds whole buckets."""
@@ -87,35 +90,92 @@ def fold_wide(wide: Wide, target: Target) -> list[Increment]:
 def fold_cells(cells: Cells, kind: Kind, target: Target) -> list[Increment]:
     """Increments of a sparse kind in every tier that keeps it."""
     result: list[Increment] = []
-    for tier in target.tiers:
+    if len(cells.times_ms) == 0:
+        return result
+    width = int(cells.cells.max()) + 1
+    places = cells.slices * width + cells.cells
+    merged: _Sums | None = None
+    for tier in sorted(target.tiers, key=lambda tier: tier.bucket_s):
         keep_s = kind.kept_s(tier)
-        if not keep_s or len(cells.times_ms) == 0:
+        if not keep_s:
             continue
         inside = kept(cells.times_ms, cells.watermarks_ms, tier, kind)
         if not inside.any():
             continue
-        buckets = cells.times_ms[inside] // (tier.bucket_s * 1000) * tier.bucket_s
-        slices, numbers, amounts = cells.slices[inside], cells.cells[inside], cells.amounts[inside]
-        order = np.lexsort((numbers, slices, buckets))
-        buckets, slices = buckets[order], slices[order]
-        numbers, amounts = numbers[order], amounts[order]
-        new_key = np.empty(len(order), np.bool_)
-        new_key[0] = True
-        new_key[1:] = (buckets[1:] != buckets[:-1]) | (slices[1:] != slices[:-1])
-        new_cell = new_key.copy()
-        new_cell[1:] |= numbers[1:] != numbers[:-1]
-        starts = np.flatnonzero(new_cell)
-        sums = np.add.reduceat(amounts, starts)
-        numbers, keys_at = numbers[starts], np.flatnonzero(new_key[starts])
-        first = starts[keys_at]
-        ends = [*keys_at[1:].tolist(), len(starts)]
-        ttl_of = ttls(buckets[first], tier, keep_s, cells.watermarks_ms)
-        for at, end, bucket, slice_id, ttl_s in zip(
-            keys_at.tolist(), ends, buckets[first].tolist(), slices[first].tolist(), ttl_of, strict=True
-        ):
-            key = CellKey(kind, tier, bucket, target.model, slice_id, target.retracted)
-            result.append(Increment(key, numbers[at:end], sums[at:end], target.create, ttl_s))
+        whole = inside.all()
+        if whole and merged is not None and tier.bucket_s % merged.bucket_s == 0:
+            found = _summed(merged.buckets // tier.bucket_s * tier.bucket_s, merged.places, merged.amounts)
+        else:
+            buckets = cells.times_ms // (tier.bucket_s * 1000) * tier.bucket_s
+            part = slice(None) if whole else inside
+            found = _summed(buckets[part], places[part], cells.amounts[part])
+        if whole:
+            merged = _Sums(tier.bucket_s, *found)
+        result += _arrays(*found, width, _Tiered(kind, tier, keep_s, target), cells.watermarks_ms)
     return result
+
+
+@dataclass(frozen=True)
+class _Sums:
+    bucket_s: int
+    buckets: Ints
+    places: Ints
+    amounts: Ints
+
+
+@dataclass(frozen=True)
+class _Tiered:
+    """A kind in one of the tiers that keep it, and where its increments go."""
+
+    kind: Kind
+    tier: Tier
+    keep_s: int
+    target: Target
+
+
+def _summed(buckets: Ints, places: Ints, amounts: Ints) -> tuple[Ints, Ints, Ints]:
+    """Sums per (bucket, place), in that order: buckets, places and amounts, int64[k] each."""
+    starts, bucket = np.unique(buckets, return_inverse=True)
+    span = int(places.max()) + 1
+    codes = bucket * span + places
+    if len(starts) * span <= _DENSE_MAX:
+        # float64 adds these integers exactly: a chunk's sum stays far below 2**53.
+        sums = np.bincount(codes, amounts)
+        found = np.flatnonzero(sums)
+        sums = sums[found]
+    else:
+        found, index = np.unique(codes, return_inverse=True)
+        sums = np.bincount(index, amounts)
+    return starts[found // span], found % span, sums.astype(np.int64)
+
+
+def _arrays(
+    buckets: Ints, places: Ints, amounts: Ints, width: int, where: _Tiered, watermarks_ms: Ints
+) -> list[Increment]:
+    """Increments of each (bucket, slice), from sums in their order."""
+    slices = places // width
+    cells = places - slices * width
+    firsts = np.flatnonzero((np.diff(buckets, prepend=-1) != 0) | (np.diff(slices, prepend=-1) != 0))
+    lives = ttls(buckets[firsts], where.tier, where.keep_s, watermarks_ms)
+    starts = firsts.tolist()
+    target = where.target
+    return [
+        Increment(
+            CellKey(where.kind, where.tier, bucket, target.model, slice_id, target.retracted),
+            cells[start:end],
+            amounts[start:end],
+            target.create,
+            ttl_s,
+        )
+        for start, end, bucket, slice_id, ttl_s in zip(
+            starts,
+            [*starts[1:], len(buckets)],
+            buckets[firsts].tolist(),
+            slices[firsts].tolist(),
+            lives,
+            strict=True,
+        )
+    ]
 
 
 def fold_ranking(
@@ -151,32 +211,35 @@ def fold_ranking(
     return result
 
 
-def fold_joins(counts: Sequence[JoinCount], watermark_ms: int, target: Target) -> list[Increment]:
+def fold_joins(joined: Joined, watermark_ms: int, target: Target) -> list[Increment]:
     """Increments of the join's own counters."""
     result: list[Increment] = []
     for create in (True, False):
-        part = [count for count in counts if count.create is create]
-        if part:
-            n = len(part)
-            cells = Cells(
-                np.array([count.time_ms for count in part], np.int64),
-                np.zeros(n, np.int64),
-                np.array([count.cell for count in part], np.int64),
-                np.ones(n, np.int64),
-                # Booking is judged by the chunk's own watermark: no metric depends on it.
-                np.full(n, watermark_ms if create else 0, np.int64),
-            )
-            result.extend(fold_cells(cells, JOIN, Target(target.model, target.tiers, create)))
+        part = [count for count in joined.counts if count.create is create]
+        many = [tally for tally in joined.tallies if tally.create is create]
+        times_ms = np.concatenate(
+            [np.array([count.time_ms for count in part], np.int64), *(tally.times_ms for tally in many)]
+        )
+        numbers = [np.full(len(tally.times_ms), tally.cell, np.int64) for tally in many]
+        cells = Cells(
+            times_ms,
+            np.zeros(len(times_ms), np.int64),
+            np.concatenate([np.array([count.cell for count in part], np.int64), *numbers]),
+            np.ones(len(times_ms), np.int64),
+            # Booking is judged by the chunk's own watermark: no metric depends on it.
+            np.full(len(times_ms), watermark_ms if create else 0, np.int64),
+        )
+        result.extend(fold_cells(cells, JOIN, Target(target.model, target.tiers, create)))
     return result
 
 
 def fold_effects(
-    effects: Sequence[Effect], watermarks_ms: Ints, model: str, tiers: tuple[Tier, ...], task: Task
+    joined: Joined, watermarks_ms: Ints, model: str, tiers: tuple[Tier, ...], task: Task
 ) -> tuple[list[Increment], list[Rows]]:
     """What labels add: applied and taken back, to fresh buckets and to old ones.
 
     Args:
-        effects: as the join decided.
+        joined: as the join decided.
         watermarks_ms: int64[rows of the batch], as in `Cells`; read for fresh effects only, since retention
             of a bucket that was filled before is the store's to judge: labels add to keys that exist.
         model: the model's name.
@@ -187,38 +250,28 @@ def fold_effects(
     rankings: list[Rows] = []
     for fresh in (True, False):
         for retracted in (False, True):
-            part = [e for e in effects if e.fresh is fresh and e.retracted is retracted]
-            if part:
+            odd = [e for e in joined.effects if e.fresh is fresh and e.retracted is retracted]
+            parts = [EffectColumns.of(odd)] if odd else []
+            if not fresh and not retracted:
+                parts += joined.columns
+            if parts:
+                part = EffectColumns.joined(parts)
                 target = Target(model, tiers, create=fresh, retracted=retracted)
-                rows = np.array([effect.row for effect in part], np.int64)
-                marks = watermarks_ms[rows] if fresh else np.zeros(len(part), np.int64)
-                wide, answers, labels = _labelled(part, marks, task)
+                marks = watermarks_ms[part.rows] if fresh else np.zeros(len(part), np.int64)
+                answers = Answers(part.numbers, part.decisions, _extras(part))
+                everyone = np.full((len(part), 1), ALL_SLICE, np.int64)
+                members = np.concatenate([everyone, part.slices], axis=1)
+                wide = Wide(part.times_ms, marks, members, task.labelled(answers, part.values))
                 increments.extend(fold_wide(wide, target))
-                for kind, cells in task.labelled_cells(wide, answers, labels):
+                for kind, cells in task.labelled_cells(wide, answers, part.values):
                     increments.extend(fold_cells(cells, kind, target))
                 if task.ranked:
-                    rankings.extend(fold_ranking(wide, answers.numbers, labels, target))
+                    rankings.extend(fold_ranking(wide, answers.numbers, part.values, target))
     return increments, rankings
 
 
-def _labelled(
-    effects: Sequence[Effect], watermarks_ms: Ints, task: Task
-) -> tuple[Wide, Answers, NDArray[np.float64]]:
-    """Label contributions as columns: rows with their scalars, answers, labels float64[n]."""
-    n = len(effects)
-    answers = Answers(
-        np.array([effect.stub.score for effect in effects], np.float64),
-        np.array([effect.stub.decision for effect in effects], np.int8),
-        [effect.stub.extra for effect in effects],
-    )
-    labels = np.array([effect.value for effect in effects], np.float64)
-    width = max(len(effect.stub.slices) for effect in effects)
-    members = np.full((n, width + 1), OUTSIDE, np.int64)
-    members[:, 0] = ALL_SLICE
-    for i, effect in enumerate(effects):
-        members[i, 1 : 1 + len(effect.stub.slices)] = effect.stub.slices
-    times_ms = np.array([effect.stub.time_ms for effect in effects], np.int64)
-    return Wide(times_ms, watermarks_ms, members, task.labelled(answers, labels)), answers, labels
+def _extras(part: EffectColumns) -> list[bytes]:
+    return [b""] * len(part) if part.extras is None else part.extras
 
 
 @dataclass(frozen=True)

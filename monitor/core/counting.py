@@ -19,7 +19,15 @@ from monitor.core.batch import LabelBatch, PredictionBatch
 from monitor.core.contributions import Wide, violation_cells
 from monitor.core.counters import ALL_SLICE, VIOLATIONS, Increment, Join, Rows
 from monitor.core.feature_cells import FeatureCells, fold_features
-from monitor.core.join import JoinCount, Joined, LabelState, Order, Stub, join_labels, join_predictions
+from monitor.core.join import (
+    EffectColumns,
+    JoinCount,
+    Joined,
+    JoinTally,
+    join_labels,
+    join_predictions,
+    pack_predictions,
+)
 from monitor.core.plan import ModelPlan
 from monitor.core.schema.violations import SOFT, Code
 from monitor.core.tasks.answers import Task
@@ -51,7 +59,7 @@ class Prepared:
 
     batch: PredictionBatch
     members: Ints
-    stubs: list[Stub]
+    stubs: list[bytes]
     violations: Violations
     watermarks_ms: Ints
     cells: FeatureCells | None
@@ -88,19 +96,15 @@ def prepare(
         cells: where the values of features are counted.
     """
     answers = batch.answers
-    numbers, decisions = answers.numbers.tolist(), answers.decisions.tolist()
-    extras = answers.extras or [b""] * len(batch)
-    times, own = batch.times_ms.tolist(), batch.own_time.tolist()
-    stubs = [
-        Stub(times[i], own[i], numbers[i], decisions[i], tuple(s for s in slices if s > 0), None, extras[i])
-        for i, slices in enumerate(members.tolist())
-    ]
+    stubs = pack_predictions(
+        batch.times_ms, batch.own_time, answers.numbers, answers.decisions, members, answers.extras
+    )
     everyone = np.full((len(batch), 1), ALL_SLICE, np.int64)
     return Prepared(batch, np.concatenate([everyone, members], 1), stubs, violations, watermarks_ms, cells)
 
 
 def count_predictions(
-    plan: ModelPlan, prepared: Prepared, rows: Ints, seen: Sequence[bytes | None]
+    plan: ModelPlan, prepared: Prepared, rows: Ints, seen: Mapping[bytes, bytes]
 ) -> Counted:
     """Join and count some rows of a batch.
 
@@ -108,7 +112,7 @@ def count_predictions(
         plan: the model.
         prepared: the batch.
         rows: int64[r], the rows of one shard above its fence, in offset order.
-        seen: stored stub values of these rows.
+        seen: stub key → stored stub, of these rows.
     """
     batch = prepared.batch
     index = rows.tolist()
@@ -150,10 +154,8 @@ def count_predictions(
         for time_ms in batch.times_ms[clamped].tolist()
     ]
     watermark_ms = int(prepared.watermarks_ms.max(initial=0))
-    increments += fold_joins(joined.counts, watermark_ms, target)
-    labelled, rankings = fold_effects(
-        joined.effects, prepared.watermarks_ms[rows], plan.name, plan.tiers, task
-    )
+    increments += fold_joins(joined, watermark_ms, target)
+    labelled, rankings = fold_effects(joined, prepared.watermarks_ms[rows], plan.name, plan.tiers, task)
     scores = batch.scores[counted]
     signals = {
         "invalid_share": invalid[counted].astype(np.float64),
@@ -171,7 +173,7 @@ def count_labels(
     watermark_ms: int,
     judged_s: int,
     rows: Ints,
-    seen: Sequence[bytes | None],
+    seen: Mapping[bytes, bytes],
 ) -> Counted:
     """Join and count some labels.
 
@@ -183,32 +185,28 @@ def count_labels(
         judged_s: event time before which the evaluator has taken its buckets: a label for them moves metrics
             and no evidence, which is counted.
         rows: int64[r], the rows of one shard above its fence, in offset order.
-        seen: stored stub values of these rows.
+        seen: stub key → stored stub, of these rows.
     """
-    index = rows.tolist()
-    times, values, offsets = batch.times_ms.tolist(), batch.values.tolist(), batch.offsets.tolist()
     joined = join_labels(
-        [batch.keys[i] for i in index],
-        [LabelState(values[i], Order(times[i], source, offsets[i])) for i in index],
+        [batch.keys[i] for i in rows.tolist()],
+        batch.values[rows],
+        batch.times_ms[rows],
+        source,
+        batch.offsets[rows],
         seen,
         batch.tracked[rows].tolist(),
     )
-    joined.counts += [
-        JoinCount(Join.REVISED_AFTER_EVIDENCE, effect.stub.time_ms, create=False)
-        for effect in joined.effects
-        if not effect.retracted and effect.stub.time_ms < judged_s * 1000
-    ]
-    increments, rankings = fold_effects(
-        joined.effects, np.zeros(len(rows), np.int64), plan.name, plan.tiers, plan.reading.task
-    )
-    increments += fold_joins(joined.counts, watermark_ms, Target(plan.name, plan.tiers, create=True))
-    applied = [effect for effect in joined.effects if not effect.retracted]
-    wrong = [e.stub.decision != int(e.value) for e in applied if e.stub.decision >= 0]
-    signals = {
-        "label_share": plan.reading.task.shares(np.array([effect.value for effect in applied])),
-        "error_share": np.array(wrong, np.float64),
-    }
-    evidence = _error_evidence(batch, rows, joined, plan.reading.task)
+    one_by_one = EffectColumns.of([effect for effect in joined.effects if not effect.retracted])
+    applied = EffectColumns.joined([one_by_one, *joined.columns])
+    revised = applied.times_ms[applied.times_ms < judged_s * 1000]
+    joined.tallies.append(JoinTally(Join.REVISED_AFTER_EVIDENCE, revised, create=False))
+    task = plan.reading.task
+    increments, rankings = fold_effects(joined, np.zeros(len(rows), np.int64), plan.name, plan.tiers, task)
+    increments += fold_joins(joined, watermark_ms, Target(plan.name, plan.tiers, create=True))
+    decided = applied.decisions >= 0
+    wrong = applied.decisions[decided] != applied.values[decided]
+    signals = {"label_share": task.shares(applied.values), "error_share": wrong.astype(np.float64)}
+    evidence = _error_evidence(batch, rows, applied, task)
     return Counted(joined, increments, rankings, evidence, signals)
 
 
@@ -228,24 +226,23 @@ def _violation_evidence(prepared: Prepared, entries: Ints) -> dict[str, list[byt
     return found
 
 
-def _error_evidence(batch: LabelBatch, rows: Ints, joined: Joined, task: Task) -> dict[str, list[bytes]]:
+def _error_evidence(
+    batch: LabelBatch, rows: Ints, applied: EffectColumns, task: Task
+) -> dict[str, list[bytes]]:
     """A few requests per slice that were answered wrongly: `errors/SLICE_ID`."""
     found: dict[str, list[bytes]] = {}
-    index = rows.tolist()
-    for effect in joined.effects:
-        if effect.retracted or effect.stub.decision < 0 or effect.stub.decision == int(effect.value):
-            continue
-        for slice_id in (ALL_SLICE, *effect.stub.slices):
-            samples = found.setdefault(f"errors/{slice_id}", [])
-            if len(samples) < EVIDENCE_PER_CHUNK:
-                samples.append(
-                    _sample(
-                        batch.request_ids[index[effect.row]],
-                        effect.stub.time_ms,
-                        decision=task.said(effect.stub.decision),
-                        label=task.said(effect.value),
-                    )
+    wrong = np.flatnonzero((applied.decisions >= 0) & (applied.decisions != applied.values))
+    members = np.concatenate([np.full((len(wrong), 1), ALL_SLICE), applied.slices[wrong]], axis=1)
+    for slice_id in np.unique(members[members >= 0]).tolist():
+        for at in wrong[(members == slice_id).any(axis=1)][:EVIDENCE_PER_CHUNK].tolist():
+            found.setdefault(f"errors/{slice_id}", []).append(
+                _sample(
+                    batch.request_ids[rows[applied.rows[at]]],
+                    int(applied.times_ms[at]),
+                    decision=task.said(int(applied.decisions[at])),
+                    label=task.said(float(applied.values[at])),
                 )
+            )
     return found
 
 

@@ -15,11 +15,12 @@ write and which contributions count. Repeats within a chunk are settled here, be
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -33,6 +34,8 @@ STUB_VERSION: Final = 1
 _HEAD = struct.Struct("<BBHqd")  # version, flags, slices, event time (ms), score
 _REST = struct.Struct("<bH")  # decision, bytes that follow
 _LABEL = struct.Struct("<dqIq")  # value, time (ms), source, offset
+
+_LABEL_ROW: Final = [("value", "<f8"), ("time_ms", "<i8"), ("source", "<u4"), ("offset", "<i8")]
 
 _HAS_PREDICTION: Final = 1
 _OWN_TIME: Final = 2
@@ -201,6 +204,80 @@ class JoinCount(NamedTuple):
     create: bool
 
 
+class JoinTally(NamedTuple):
+    """Many `JoinCount` of one cell, at int64[k] event times."""
+
+    cell: Join
+    times_ms: NDArray[np.int64]
+    create: bool
+
+
+@dataclass(frozen=True)
+class EffectColumns:
+    """Labels applied to predictions that were counted before, by column; n rows.
+
+    Attributes:
+        rows: int64[n], of the batch.
+        times_ms: int64[n], event time of the prediction.
+        numbers: float64[n], what the model said, as in `Stub.score`.
+        decisions: int8[n].
+        slices: int64[n, m], ids besides all traffic, `monitor.core.slices.assign.OUTSIDE` for none.
+        values: float64[n], labels.
+        extras: n packed rests, or None where no row has one.
+    """
+
+    rows: NDArray[np.int64]
+    times_ms: NDArray[np.int64]
+    numbers: NDArray[np.float64]
+    decisions: NDArray[np.int8]
+    slices: NDArray[np.int64]
+    values: NDArray[np.float64]
+    extras: list[bytes] | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @classmethod
+    def of(cls, effects: Sequence[Effect]) -> EffectColumns:
+        """Effects one by one as columns."""
+        slices = np.full((len(effects), max((len(e.stub.slices) for e in effects), default=0)), -1, np.int64)
+        for at, effect in enumerate(effects):
+            slices[at, : len(effect.stub.slices)] = effect.stub.slices
+        extras = [effect.stub.extra for effect in effects]
+        return cls(
+            np.array([effect.row for effect in effects], np.int64),
+            np.array([effect.stub.time_ms for effect in effects], np.int64),
+            np.array([effect.stub.score for effect in effects], np.float64),
+            np.array([effect.stub.decision for effect in effects], np.int8),
+            slices,
+            np.array([effect.value for effect in effects], np.float64),
+            extras if any(extras) else None,
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[EffectColumns]) -> EffectColumns:
+        """One after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        width = max((part.slices.shape[1] for part in parts), default=0)
+        wide = [
+            np.pad(part.slices, ((0, 0), (0, width - part.slices.shape[1])), constant_values=-1)
+            for part in parts
+        ]
+        extras = None
+        if any(part.extras for part in parts):
+            extras = [extra for part in parts for extra in part.extras or [b""] * len(part)]
+        return cls(
+            np.concatenate([part.rows for part in parts]),
+            np.concatenate([part.times_ms for part in parts]),
+            np.concatenate([part.numbers for part in parts]),
+            np.concatenate([part.decisions for part in parts]),
+            np.concatenate(wide),
+            np.concatenate([part.values for part in parts]),
+            extras,
+        )
+
+
 @dataclass
 class Joined:
     """What a chunk changes: stubs to write, predictions that count, effects of labels.
@@ -212,6 +289,10 @@ class Joined:
         counted: rows of the batch whose prediction counts.
         effects: label contributions.
         counts: join counters.
+        arrivals: stubs that nobody has seen before, stub key → value: the common case of a prediction.
+        labelled: stubs that get their first label, stub key → new value: the common case of a label.
+        columns: contributions of those.
+        tallies: counters of those.
     """
 
     writes: dict[bytes, bytes] = field(default_factory=dict)
@@ -219,31 +300,98 @@ class Joined:
     counted: list[int] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
     counts: list[JoinCount] = field(default_factory=list)
+    arrivals: dict[bytes, bytes] = field(default_factory=dict)
+    labelled: dict[bytes, bytes] = field(default_factory=dict)
+    columns: list[EffectColumns] = field(default_factory=list)
+    tallies: list[JoinTally] = field(default_factory=list)
+
+    @property
+    def values(self) -> dict[bytes, bytes]:
+        """Every stub that is written or checked."""
+        return self.arrivals | self.labelled | self.writes
+
+
+def pack_predictions(
+    times_ms: NDArray[np.int64],
+    own_time: NDArray[np.bool_],
+    scores: NDArray[np.float64],
+    decisions: NDArray[np.int8],
+    slices: NDArray[np.int64],
+    extras: Sequence[bytes] | None,
+) -> list[bytes]:
+    """`Stub.pack` of n predictions without labels.
+
+    Args:
+        times_ms: int64[n], not negative.
+        own_time: bool[n].
+        scores: float64[n].
+        decisions: int8[n].
+        slices: int64[n, m], ids of at most 65,535; those below 1 are left out.
+        extras: n packed rests, or None where no row has one.
+    """
+    decided = (decisions >= 0) * _DECIDED + (decisions > 0) * _POSITIVE
+    flags = (_HAS_PREDICTION + own_time * _OWN_TIME + decided).astype(np.uint8)
+    inside = slices > 0
+    counts = inside.sum(axis=1)
+    packed: list[bytes] = [b""] * len(times_ms)
+    for width in np.unique(counts).tolist():
+        rows = np.flatnonzero(counts == width)
+        table = np.zeros(len(rows), _stub_row(width))
+        table["version"], table["flags"], table["count"] = STUB_VERSION, flags[rows], width
+        table["time_ms"], table["score"] = times_ms[rows], scores[rows]
+        table["slices"] = slices[rows][inside[rows]].reshape(len(rows), width)
+        data, size = table.tobytes(), table.itemsize
+        pieces = [data[at : at + size] for at in range(0, len(data), size)]
+        if len(rows) == len(packed):
+            packed = pieces
+        else:
+            for row, piece in zip(rows.tolist(), pieces, strict=True):
+                packed[row] = piece
+    for row in np.flatnonzero(decisions > 1).tolist() if extras is None else range(len(packed)):
+        extra = b"" if extras is None else extras[row]
+        if extra or decisions[row] > 1:
+            stub = Stub.unpack(packed[row])
+            packed[row] = stub._replace(decision=int(decisions[row]), extra=extra).pack()
+    return packed
+
+
+def _stub_row(width: int) -> np.dtype[np.void]:
+    head: list[Any] = [("version", "u1"), ("flags", "u1"), ("count", "<u2"), ("time_ms", "<i8")]
+    return np.dtype([*head, ("score", "<f8"), ("slices", "<u2", (width,))])
 
 
 def join_predictions(
-    keys: Sequence[bytes], fresh: Sequence[Stub], seen: Sequence[bytes | None], tracked: Sequence[bool]
+    keys: Sequence[bytes], fresh: Sequence[bytes], seen: Mapping[bytes, bytes], tracked: Sequence[bool]
 ) -> Joined:
     """Place predictions into the state machine.
 
     Args:
         keys: stub keys, n.
-        fresh: each row's prediction as a stub without label, n.
-        seen: each row's stored stub, None for absent; the same for all rows of one key, n.
+        fresh: each row's prediction as a packed stub without label, n.
+        seen: stub key → stored stub, of those that are there.
         tracked: rows outside the label sample count, and leave no stub, n.
     """
     joined = Joined()
-    writes = joined.writes
-    for row, (key, stub, stored, keep) in enumerate(zip(keys, fresh, seen, tracked, strict=True)):
+    odd = _repeated(keys) | seen.keys()
+    if not odd and all(tracked):
+        joined.arrivals = dict(zip(keys, fresh, strict=True))
+        joined.counted = list(range(len(keys)))
+        return joined
+    writes, arrivals = joined.writes, joined.arrivals
+    for row, (key, packed, keep) in enumerate(zip(keys, fresh, tracked, strict=True)):
         if not keep:
             joined.counted.append(row)
             continue
-        present = writes.get(key, stored)
+        if key not in odd:
+            joined.counted.append(row)
+            arrivals[key] = packed
+            continue
+        present = writes.get(key, seen.get(key))
         if present is None:
             joined.counted.append(row)
-            writes[key] = stub.pack()
+            writes[key] = packed
             continue
-        old = Stub.unpack(present)
+        old, stub = Stub.unpack(present), Stub.unpack(packed)
         if old.has_prediction:
             repeat = old.same_prediction(stub)
             cell = Join.DUPLICATE_PREDICTIONS if repeat else Join.CONFLICTING_PREDICTIONS
@@ -262,23 +410,35 @@ def join_predictions(
 
 
 def join_labels(
-    keys: Sequence[bytes], labels: Sequence[LabelState], seen: Sequence[bytes | None], tracked: Sequence[bool]
+    keys: Sequence[bytes],
+    values: NDArray[np.float64],
+    times_ms: NDArray[np.int64],
+    source: int,
+    offsets: NDArray[np.int64],
+    seen: Mapping[bytes, bytes],
+    tracked: Sequence[bool],
 ) -> Joined:
     """Place labels into the state machine.
 
     Args:
         keys: stub keys, n.
-        labels: each row's label, n.
-        seen: each row's stored stub, None for absent; the same for all rows of one key, n.
+        values: float64[n].
+        times_ms: int64[n], label times.
+        source: number of the topic and partition.
+        offsets: int64[n].
+        seen: stub key → stored stub, of those that are there.
         tracked: rows outside the label sample are only counted, n.
     """
     joined = Joined()
+    plain = _first_labels(joined, keys, values, times_ms, source, offsets, seen, tracked)
     writes, counts = joined.writes, joined.counts
-    for row, (key, label, stored, keep) in enumerate(zip(keys, labels, seen, tracked, strict=True)):
-        if not keep:
+    for row in np.flatnonzero(~plain).tolist():
+        key = keys[row]
+        label = LabelState(float(values[row]), Order(int(times_ms[row]), source, int(offsets[row])))
+        if not tracked[row]:
             counts.append(JoinCount(Join.UNSAMPLED_LABELS, label.order.time_ms, create=True))
             continue
-        present = writes.get(key, stored)
+        present = writes.get(key, seen.get(key))
         if present is None:
             writes[key] = Stub(-1, False, float("nan"), -1, (), label).pack()
             counts.append(JoinCount(Join.PARKED_LABELS, label.order.time_ms, create=True))
@@ -305,3 +465,62 @@ def join_labels(
             joined.effects.append(Effect(old, old.label.value, retracted=True, fresh=False, row=row))
             joined.effects.append(Effect(old, label.value, retracted=False, fresh=False, row=row))
     return joined
+
+
+def _repeated(keys: Sequence[bytes]) -> set[bytes]:
+    """Keys that come more than once."""
+    if len(set(keys)) == len(keys):
+        return set()
+    return {key for key, count in Counter(keys).items() if count > 1}
+
+
+def _first_labels(
+    joined: Joined,
+    keys: Sequence[bytes],
+    values: NDArray[np.float64],
+    times_ms: NDArray[np.int64],
+    source: int,
+    offsets: NDArray[np.int64],
+    seen: Mapping[bytes, bytes],
+    tracked: Sequence[bool],
+) -> NDArray[np.bool_]:
+    """Place the labels that are the first and only ones of a known prediction, all at once.
+
+    Returns:
+        Which rows those were, bool[n].
+    """
+    plain = np.zeros(len(keys), np.bool_)
+    repeated = _repeated(keys)
+    stored = [
+        seen.get(key, b"") if keep and key not in repeated else b""
+        for key, keep in zip(keys, tracked, strict=True)
+    ]
+    sizes = np.fromiter(map(len, stored), np.int64, len(stored))
+    for size in np.unique(sizes[sizes > 0]).tolist():
+        width, odd = divmod(size - _HEAD.size, 2)
+        if odd:
+            continue
+        rows = np.flatnonzero(sizes == size)
+        table = np.frombuffer(b"".join([stored[row] for row in rows.tolist()]), _stub_row(width))
+        state = table["flags"] & (_HAS_PREDICTION | _HAS_LABEL | _MORE)
+        first = (state == _HAS_PREDICTION) & (table["count"] == width)
+        rows, table = rows[first], table[first]
+        if not len(rows):
+            continue
+        plain[rows] = True
+        after = np.zeros(len(rows), [("stub", _stub_row(width)), *_LABEL_ROW])
+        after["stub"] = table
+        after["stub"]["flags"] |= _HAS_LABEL
+        after["value"], after["time_ms"] = values[rows], times_ms[rows]
+        after["source"], after["offset"] = source, offsets[rows]
+        data, step = after.tobytes(), after.itemsize
+        pieces = (data[at : at + step] for at in range(0, len(data), step))
+        joined.labelled.update(zip([keys[row] for row in rows.tolist()], pieces, strict=True))
+        flags, placed_ms = table["flags"], table["time_ms"].astype(np.int64)
+        decisions = np.where(flags & _DECIDED, (flags & _POSITIVE) > 0, -1).astype(np.int8)
+        slices = table["slices"].reshape(len(rows), width).astype(np.int64)
+        joined.columns.append(
+            EffectColumns(rows, placed_ms, table["score"].astype(np.float64), decisions, slices, values[rows])
+        )
+        joined.tallies.append(JoinTally(Join.LABELS_APPLIED, placed_ms, create=False))
+    return plain

@@ -26,14 +26,25 @@ from monitor.core.counting import Counted, Prepared, count_labels, count_predict
 from monitor.core.decode import Limits, Rejected, dead_letter
 from monitor.core.errors import StoreRefused
 from monitor.core.hints import HINTS
-from monitor.core.join import shards_of
+from monitor.core.join import Joined, shards_of
 from monitor.core.mapping import Mapping as FieldMapping
 from monitor.core.plan import ModelPlan
 from monitor.core.typed_reader import ChunkReader, Read
 from monitor.edges.attention import Attention, Signals
 from monitor.edges.pieces import Chunk, Size, cut, running_maximum
 from monitor.edges.prepare import Preparer, until_answered
-from monitor.ports import Clock, Fence, Flush, FlushResult, Outcome, Partition, SeenStub, Store, StubWrite
+from monitor.ports import (
+    Clock,
+    Fence,
+    Flush,
+    FlushResult,
+    Outcome,
+    Partition,
+    SeenStub,
+    Store,
+    StubColumns,
+    StubWrite,
+)
 
 log = logging.getLogger(__name__)
 
@@ -141,6 +152,7 @@ class Ingest:
         self._cells_max = cells_max
         self._readers: dict[str, ChunkReader] = {}
         self._owned: dict[Partition, _Owned] = {}
+        self._all_new: dict[tuple[int, str], bool] = {}
         self._judged_s: dict[str, int] = {}
         self._preparer = Preparer(store, self._retry)
         self._attention = Attention()
@@ -306,11 +318,11 @@ class Ingest:
         Returns:
             Cells touched; None when the partition has to be read again.
         """
-        for _ in range(_CONFLICTS_MAX):
+        for attempt in range(_CONFLICTS_MAX):
             fence = owned.fences[shard]
             if fence.offset >= chunk.next:
                 return 0
-            flush, signals = await self._build(shard, partition, fence, chunk, decoded)
+            flush, signals = await self._build(shard, partition, fence, chunk, decoded, again=attempt > 0)
             cells = sum(len(increment.cells) for increment in flush.increments)
             if owned.size.too_many(cells, len(chunk.records)):
                 return cells
@@ -332,11 +344,12 @@ class Ingest:
         return None
 
     async def _build(
-        self, shard: int, partition: Partition, fence: Fence, chunk: Chunk, decoded: _Decoded
+        self, shard: int, partition: Partition, fence: Fence, chunk: Chunk, decoded: _Decoded, *, again: bool
     ) -> tuple[Flush, Signals]:
-        """The flush, and what early hints are drawn from once it is applied."""
+        """The flush, and what early hints are drawn from once it is applied; `again` after a conflict."""
         signals: list[tuple[str, Mapping[str, NDArray[np.float64]]]] = []
         writes: list[StubWrite] = []
+        columns: list[StubColumns] = []
         increments: list[Increment] = []
         rankings: list[Rows] = []
         evidence: dict[str, Sequence[bytes]] = {}
@@ -350,10 +363,12 @@ class Ingest:
             rows = np.flatnonzero(mine & (batch.offsets >= fence.offset))
             if len(rows) == 0:
                 continue
-            seen = await self._read(shard, plan.name, batch, rows)
-            values = [
-                None if (stub := seen.get(batch.keys[i])) is None else stub.value for i in rows.tolist()
-            ]
+            # While no prediction was there before, the next are taken to be new as well: the script looks.
+            known = self._all_new.get((shard, plan.name), False) and not again and prepared is not None
+            seen = {} if known else await self._read(shard, plan.name, batch, rows)
+            if prepared is not None:
+                self._all_new[shard, plan.name] = not seen
+            values = {key: stub.value for key, stub in seen.items()}
             counted: Counted
             if prepared is not None:
                 counted = count_predictions(plan, prepared, rows, values)
@@ -362,10 +377,12 @@ class Ingest:
                 counted = count_labels(
                     plan, batch, source, decoded.watermark_ms, self._judged_s.get(plan.name, 0), rows, values
                 )
+            joined = counted.joined
             writes += [
-                StubWrite(plan.name, key, seen.get(key), value, key in counted.joined.renewed)
-                for key, value in counted.joined.writes.items()
+                StubWrite(plan.name, key, seen.get(key), value, key in joined.renewed)
+                for key, value in joined.writes.items()
             ]
+            columns += _columns(plan.name, joined, seen)
             increments += counted.increments
             rankings += counted.rankings
             evidence |= {f"{plan.name}/{name}": samples for name, samples in counted.evidence.items()}
@@ -385,6 +402,7 @@ class Ingest:
             next=chunk.next,
             watermark_ms=decoded.watermark_ms,
             stubs=writes,
+            columns=columns,
             increments=increments,
             rankings=rankings,
             dead_letters=letters,
@@ -395,8 +413,10 @@ class Ingest:
     async def _read(
         self, shard: int, model: str, batch: PredictionBatch | LabelBatch, rows: Ints
     ) -> dict[bytes, SeenStub]:
-        tracked = batch.tracked.tolist()
-        keys = list(dict.fromkeys(batch.keys[i] for i in rows.tolist() if tracked[i]))
+        every = batch.keys if len(rows) == len(batch.keys) else [batch.keys[i] for i in rows.tolist()]
+        if not batch.tracked[rows].all():
+            every = [key for key, kept in zip(every, batch.tracked[rows].tolist(), strict=True) if kept]
+        keys = list(dict.fromkeys(every))
         if not keys:
             return {}
         stubs = await self._retry(lambda: self._store.read_stubs(shard, model, keys))
@@ -439,6 +459,20 @@ class Ingest:
             self.progress.retries += 1
 
         return await until_answered(call, self._clock, count)
+
+
+def _columns(model: str, joined: Joined, seen: Mapping[bytes, SeenStub]) -> list[StubColumns]:
+    """Stubs that stand alike: those nobody has seen, and those that get their first label, by generation."""
+    found = []
+    if joined.arrivals:
+        found.append(StubColumns(model, None, list(joined.arrivals), (), list(joined.arrivals.values())))
+    groups: dict[int, list[bytes]] = {}
+    for key in joined.labelled:
+        groups.setdefault(seen[key].generation, []).append(key)
+    for generation, keys in groups.items():
+        before = [seen[key].value for key in keys]
+        found.append(StubColumns(model, generation, keys, before, [joined.labelled[key] for key in keys]))
+    return found
 
 
 __all__ = ["Ingest", "Progress", "Source"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +39,24 @@ def net(effects: list[tuple[float, bool]]) -> dict[float, int]:
     return {value: count for value, count in total.items() if count}
 
 
+def labelled(labels: list[LabelState], seen: dict[bytes, bytes]) -> Joined:
+    """Labels for one id, in one chunk."""
+    return join_labels(
+        [KEY] * len(labels),
+        np.array([one.value for one in labels]),
+        np.array([one.order.time_ms for one in labels]),
+        0,
+        np.array([one.order.offset for one in labels]),
+        seen,
+        [True] * len(labels),
+    )
+
+
+def all_effects(joined: Joined) -> list[tuple[float, bool]]:
+    many = [(value, False) for part in joined.columns for value in part.values.tolist()]
+    return many + [(effect.value, effect.retracted) for effect in joined.effects]
+
+
 def run(events: list[Stub | LabelState]) -> tuple[Stub, dict[float, int], int, dict[Join, int]]:
     """Apply events one chunk each; the final stub, net label effects, counted predictions, join counts."""
     stored: bytes | None = None
@@ -45,16 +64,19 @@ def run(events: list[Stub | LabelState]) -> tuple[Stub, dict[float, int], int, d
     counted = 0
     counts: dict[Join, int] = {}
     for event in events:
+        seen = {} if stored is None else {KEY: stored}
         joined: Joined
         if isinstance(event, Stub):
-            joined = join_predictions([KEY], [event], [stored], [True])
+            joined = join_predictions([KEY], [event.pack()], seen, [True])
         else:
-            joined = join_labels([KEY], [event], [stored], [True])
-        stored = joined.writes.get(KEY, stored)
-        effects += [(effect.value, effect.retracted) for effect in joined.effects]
+            joined = labelled([event], seen)
+        stored = joined.values.get(KEY, stored)
+        effects += all_effects(joined)
         counted += len(joined.counted)
         for count in joined.counts:
             counts[count.cell] = counts.get(count.cell, 0) + 1
+        for tally in joined.tallies:
+            counts[tally.cell] = counts.get(tally.cell, 0) + len(tally.times_ms)
     assert stored is not None
     return Stub.unpack(stored), net(effects), counted, counts
 
@@ -84,10 +106,10 @@ def test_any_order_of_arrival_ends_the_same(given_labels: list[tuple[float, int]
 def test_one_chunk_or_many_is_the_same() -> None:
     events = [label(1.0, 5), label(0.0, 7), label(0.0, 6), label(0.0, 9)]
     for order in itertools.permutations(events):
-        at_once = join_labels([KEY] * 4, list(order), [PREDICTION.pack()] * 4, [True] * 4)
+        at_once = labelled(list(order), {KEY: PREDICTION.pack()})
         stub, effects, _, counts = run([PREDICTION, *order])
         assert Stub.unpack(at_once.writes[KEY]) == stub
-        assert net([(e.value, e.retracted) for e in at_once.effects]) == effects == {0.0: 1}
+        assert net(all_effects(at_once)) == effects == {0.0: 1}
         assert sum(counts.values()) == 4
 
 
@@ -124,7 +146,7 @@ def test_a_second_prediction_never_counts(second: Stub, cell: Join) -> None:
 
 
 def test_repeats_inside_one_chunk_are_settled_before_the_store() -> None:
-    joined = join_predictions([KEY, KEY], [PREDICTION, PREDICTION], [None, None], [True, True])
+    joined = join_predictions([KEY, KEY], [PREDICTION.pack()] * 2, {}, [True, True])
     assert joined.counted == [0]
     assert [count.cell for count in joined.counts] == [Join.DUPLICATE_PREDICTIONS]
 

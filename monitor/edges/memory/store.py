@@ -120,13 +120,13 @@ class MemoryStore:
             return FlushResult(Outcome.BEHIND, fence.offset)
         conflicts = tuple(
             write.key
-            for write in flush.stubs
+            for write in flush.writes()
             if self._find(flush.shard, write.model, write.key) != write.seen
         )
         if conflicts:
             return FlushResult(Outcome.CONFLICT, fence.offset, conflicts)
 
-        for write in flush.stubs:
+        for write in flush.writes():
             present = self._present(write.model)
             generations = shard.stubs.setdefault(write.model, {})
             for old in [each for each in generations if each <= present - LIVE_GENERATIONS]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import msgpack
+import numpy as np
 
 from monitor.core.counters import (
     ALL_SLICE,
@@ -20,7 +21,7 @@ from monitor.core.counters import (
 )
 from monitor.core.probes.results import WORST_EACH, WORST_MAX
 from monitor.edges.redis import keys
-from monitor.ports import Flush, ProbeFlush, StubWrite
+from monitor.ports import Flush, ProbeFlush, StubColumns, StubWrite
 
 ABSENT: Final = -1
 
@@ -58,6 +59,16 @@ class StubPlan:
     def part(self, key: bytes) -> int:
         """Part of a generation that holds a stub key (a digest, so its first bytes are uniform)."""
         return (key[0] << 8 | key[1]) % self.parts
+
+    def parted(self, stub_keys: Sequence[bytes]) -> tuple[list[int], list[tuple[int, int, int]]]:
+        """Places of the keys sorted by part, and (part, start, end) of each part in that order."""
+        heads = np.frombuffer(b"".join([key[:2] for key in stub_keys]), ">u2")
+        parts = heads.astype(np.int64) % self.parts
+        order = np.argsort(parts, kind="stable")
+        ordered = parts[order]
+        starts = np.flatnonzero(np.diff(ordered, prepend=-1)).tolist()
+        ends = [*starts[1:], len(ordered)]
+        return order.tolist(), list(zip(ordered[starts].tolist(), starts, ends, strict=True))
 
 
 def array(shard: int, key: CellKey) -> str:
@@ -98,7 +109,7 @@ def pack(flush: Flush, plan: StubPlan, checks: Sequence[tuple[str, str, bytes]],
             flush.next,
             flush.watermark_ms,
             checks,
-            _stubs(flush.shard, flush.stubs, plan),
+            [*_stubs(flush.shard, flush.stubs, plan), *_stub_columns(flush.shard, flush.columns, plan)],
             creates,
             adds,
             retracts,
@@ -143,19 +154,20 @@ def pack_lookup(
     shard: int, model: str, stub_keys: Sequence[bytes], plan: StubPlan
 ) -> tuple[bytes, list[int]]:
     """Encode a look-up of stubs; also the position in `stub_keys` of each answer."""
-    parts: dict[int, tuple[list[bytes], list[int]]] = {}
-    for position, key in enumerate(stub_keys):
-        group = parts.setdefault(plan.part(key), ([], []))
-        group[0].append(key)
-        group[1].append(position)
-    order = [position for _, positions in parts.values() for position in positions]
-    groups = [[part, found] for part, (found, _) in parts.items()]
+    order, cuts = plan.parted(stub_keys)
+    ordered = [stub_keys[place] for place in order]
+    groups = [[part, ordered[start:end]] for part, start, end in cuts]
     return _encode([keys.stubs(shard, model), plan.half_ms[model], groups]), order
 
 
 def _encode(value: Any) -> bytes:
     packed: bytes = msgpack.packb(value, use_bin_type=False)
     return packed
+
+
+def unpack(answer: bytes) -> Any:
+    """A script's answer in msgpack; texts are bytes."""
+    return msgpack.unpackb(answer, raw=True)
 
 
 def _stubs(shard: int, writes: Iterable[StubWrite], plan: StubPlan) -> list[list[Any]]:
@@ -180,6 +192,22 @@ def _stubs(shard: int, writes: Iterable[StubWrite], plan: StubPlan) -> list[list
         if not stays:
             group[6].append(write.value)
     return list(groups.values())
+
+
+def _stub_columns(shard: int, columns: Iterable[StubColumns], plan: StubPlan) -> list[list[Any]]:
+    """As `_stubs`."""
+    groups: list[list[Any]] = []
+    for part in columns:
+        prefix, half_ms = keys.stubs(shard, part.model), plan.half_ms[part.model]
+        generation = ABSENT if part.generation is None else part.generation
+        order, cuts = plan.parted(part.keys)
+        ids, values = [part.keys[i] for i in order], [part.values[i] for i in order]
+        seen = [] if part.generation is None else [part.seen[i] for i in order]
+        groups += [
+            [prefix, half_ms, generation, number, ids[a:b], seen[a:b], values[a:b], False]
+            for number, a, b in cuts
+        ]
+    return groups
 
 
 def _increments(

@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 from zlib import crc32
 
 from monitor.core.counters import LAYOUT_VERSION
 from monitor.core.errors import StoreRefused
 from monitor.edges.redis import keys
 from monitor.edges.redis.link import AsyncLink, options
-from monitor.edges.redis.payload import ABSENT, Limits, StubPlan, pack, pack_lookup, pack_probes
+from monitor.edges.redis.payload import Limits, StubPlan, pack, pack_lookup, pack_probes, unpack
 from monitor.edges.redis.registry import Registry
 from monitor.ports import (
     EVALUATOR_VIEW,
@@ -193,12 +193,10 @@ class RedisStore:
         if not keys_:
             return []
         packed, order = pack_lookup(shard, model, keys_, self._plan)
-        flat: list[Any] = await self._link.script("read_stubs", [keys.fence(shard)], packed)
+        answer = await self._link.script("read_stubs", [keys.fence(shard)], packed)
         found: list[SeenStub | None] = [None] * len(keys_)
-        for row, position in enumerate(order):
-            generation = flat[2 * row]
-            if generation != ABSENT:
-                found[position] = SeenStub(flat[2 * row + 1], generation)
+        for row, generation, value in zip(*unpack(answer), strict=True):
+            found[order[row]] = SeenStub(value, int(generation))
         return found
 
     async def flush(self, flush: Flush) -> FlushResult:
