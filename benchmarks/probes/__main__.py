@@ -1,6 +1,6 @@
 """Probes, measured and reported: `make bench-probes`, or `python -m benchmarks.probes`.
 
-    python -m benchmarks.probes [--quick] [--only SECTION …] [--out FOLDER]
+    python -m benchmarks.probes [--quick] [--only SECTION …] [--model MODEL …] [--out FOLDER]
 
 Writes probes.json (its own keys: models, peers, planted, versions), probes.md and pictures to
 benchmarks/reports. UCI Adult is read from MONITOR_TEST_DATA, or ../shared/data.
@@ -20,7 +20,7 @@ from rich.console import Console
 
 from benchmarks.probes import against, peers, planted, worlds
 from benchmarks.probes.page import page, pictures
-from benchmarks.probes.report import REPORTS, update
+from benchmarks.probes.report import REPORTS, read, update
 
 SECTIONS = ("models", "peers", "planted")
 _PEER_MODELS = ("lightgbm", "mlp")
@@ -34,10 +34,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--quick", action="store_true", help="few requests, for a look: a minute or two")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, metavar="SECTION")
+    parser.add_argument("--model", nargs="+", choices=worlds.MODELS, default=worlds.MODELS, metavar="MODEL")
     parser.add_argument("--out", type=Path, default=REPORTS, help="folder of the report")
     options = parser.parse_args(arguments)
     warnings.filterwarnings("ignore", message="X does not have valid feature names")
-    measure = {"models": _models, "peers": _peers, "planted": _planted}
+    held = {} if set(options.model) == set(worlds.MODELS) else read(options.out).get("models", {})
+    measure = {
+        "models": lambda quick: {**held, **_models(quick, options.model)},
+        "peers": _peers,
+        "planted": _planted,
+    }
     for name in options.only:
         began = perf_counter()
         report = update({name: measure[name](options.quick), "versions": _versions()}, options.out)
@@ -49,12 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _CONSOLE.print(f"wrote {options.out / 'probes.md'}")
 
 
-def _models(quick: bool) -> dict[str, Any]:
+def _models(quick: bool, names: Sequence[str]) -> dict[str, Any]:
     data = [world for world in (worlds.synthetic(), worlds.adult()) if world is not None]
     found = {}
-    for name in worlds.MODELS:
-        # A forest answers a tenth as fast as the others.
-        rows = 20 if quick else 60 if name == "random_forest" else 200
+    for name in names:
+        rows = 20 if quick else 200
         parts = {}
         for world in data:
             parts[world.name] = against.measure(world, worlds.fit(name, world), rows, rows // 4)

@@ -421,3 +421,20 @@ def test_turns_follow_rows_and_learn_what_pays() -> None:
     assert sum("age" in (focus or ()) for focus in late) > 0.8 * len(late)
     assert any("sex" in (focus or ()) for focus in aimed)  # and some are tried whatever is known
     assert [probe.name for probe in Turns([]).next(7.0, requests_max=9)] == ["replay"] * 3
+
+
+def test_a_narrow_step_is_found_where_most_of_the_traffic_is_one_value() -> None:
+    """Quantiles say nothing of the few that have a gain; the cut points of the histogram do."""
+    rng = np.random.default_rng(8)
+    gains = rng.choice([114, 1506, 2202, 2829, 3103, 3411, 4064, 5178, 7298, 7688, 15024], 5_000)
+    column = np.where(rng.random(5_000) < 0.92, 0, gains)
+    space = FeatureSpace.of(infer({"gain": column.tolist(), "other": rng.normal(0, 1, 5_000).tolist()}))
+
+    def score(row: Mapping[str, Any]) -> float:
+        gain = row["gain"]
+        return 0.8 if 3_090 <= gain < 3_140 or gain >= 7_000 else 0.2 + gain / 40_000
+
+    result = run(SingleFeature(), score, {"gain": 0, "other": 0.0}, space)
+    axis = space.axes["gain"]
+    assert result.trials[0].distance_iqr == pytest.approx(axis.distance(0, 3_090), rel=0.01)
+    assert space.axes["other"].marks.size == 0

@@ -67,7 +67,7 @@ def promising(subject: Subject, points: Points, count: int, chance_min: float) -
                 continue
             limit = best * axis.unit
             inner, outer = max(low, here - limit), min(high, here + limit)
-            middle = axis.number((inner + outer) / 2, places)
+            middle = axis.number(axis.middle(inner, outer), places)
             if not low < middle < high or not fits(subject, name, middle):
                 continue
             wanted[name, middle] = math.exp(-2 * (level - one) * (level - other) / (rough * width))

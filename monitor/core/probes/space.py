@@ -30,6 +30,9 @@ is where more than half of the values are one value and the interquartile range 
 DECIMALS_MAX: Final = 4
 """A reference whose values need more decimals than this is continuous."""
 
+QUANTILE_LEVELS_DISTINCT: Final = 12
+"""Distinct quantiles, of 25, up to which the cut points of the histogram tell more of a feature."""
+
 VALUES_MAX: Final = 100
 """Legal values of a category that are known to the searches, the most frequent first."""
 
@@ -75,6 +78,8 @@ class Axis:
         decimals: places after the point; None for a continuum.
         quantiles: distinct quantiles of the reference, ascending, float64[q].
         levels: mean level of each, float64[q].
+        marks: values the reference was cut at, ascending, where its quantiles are mostly one value and say
+            little about the others: there a model has its steps.
         values: legal categories or booleans, the most frequent first.
         measure: the unit of measurement, as the schema words it; "" where it does not.
     """
@@ -94,6 +99,7 @@ class Axis:
     decimals: int | None = None
     quantiles: Floats = field(default_factory=lambda: np.zeros(0), repr=False)
     levels: Floats = field(default_factory=lambda: np.zeros(0), repr=False)
+    marks: Floats = field(default_factory=lambda: np.zeros(0), repr=False)
     values: tuple[Any, ...] = ()
     measure: str = ""
 
@@ -161,6 +167,12 @@ class Axis:
         here = self.rank(value)
         ranks = [min(max(here + side * share, 0.0), 1.0) for side in (-1, 1)]
         return [float(v) for v in np.clip(np.interp(ranks, *self._steps()), self.low, self.high)]
+
+    def middle(self, low: float, high: float) -> float:
+        """Where to look between two numbers: half way, at the nearest mark where there is one between."""
+        half = (low + high) / 2
+        inside = self.marks[(self.marks > low) & (self.marks < high)]
+        return float(inside[np.argmin(np.abs(inside - half))]) if inside.size else half
 
     def _steps(self) -> tuple[Floats, Floats]:
         return (self.levels, self.quantiles) if self.quantiles.size else (np.zeros(1), np.full(1, self.low))
@@ -274,11 +286,14 @@ def _number_axis(axis: Axis, feature: Feature, frozen: bool, ends: tuple[float, 
     low, high = max(low, minimum), min(high, maximum)
     first, third = np.interp((0.25, 0.75), QUANTILE_LEVELS, known)
     unit = float(third - first) or float(quantiles[-1] - quantiles[0]) * IQR_OF_TAILS or 1.0
+    cuts = np.asarray((feature.reference.edges if feature.reference else None) or (), np.float64)
+    tied = quantiles.size <= QUANTILE_LEVELS_DISTINCT
+    marks = cuts[(cuts >= low) & (cuts <= high)] if tied else cuts[:0]
     places = [_decimals(float(value)) for value in quantiles]
     decimals = None if None in places else max(p for p in places if p is not None)
     return _with(
         bounded, low=low, high=high, unit=unit, decimals=decimals, quantiles=quantiles, levels=levels,
-        changeable=low < high and not frozen,
+        marks=marks, changeable=low < high and not frozen,
     )  # fmt: skip
 
 
