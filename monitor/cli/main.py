@@ -15,6 +15,7 @@ from monitor.cli import (
     demo,
     fairness,
     init,
+    probe,
     probes,
     replay,
     run,
@@ -69,6 +70,7 @@ app.command("replay")(replay.replay)
 app.command("slices")(slices.slices)
 app.command("fairness")(fairness.fairness)
 app.command("violations")(violations.violations)
+app.command("probe")(probe.probe)
 app.command("probes")(probes.probes)
 app.command("alerts")(alerts.alerts)
 app.add_typer(schema.app, name="schema")

@@ -54,6 +54,34 @@ def case_line(case: Mapping[str, Any]) -> str:
     return f"{case['id']}  {case['probe']}  {case['change']}  score {scores}{flipped}"
 
 
+def print_rehearsal(out: Console, found: Mapping[str, Any], output: str) -> None:
+    """What probing before a release has found, in short; the report has the rest."""
+    about = found["about"]
+    out.print(
+        f"[bold]{escape(about['model'])}[/]  {about['requests']:,} requests, {about['rows']:,} rows; "
+        f"{sum(about['errors'].values()):,} answered with an error",
+        soft_wrap=True,
+    )
+    for probe in found["probes"]:
+        part = probe["part"]
+        worst = [
+            f"{one['feature'] or 'requests'} {one[part] / one['trials']:.0%}"
+            for one in probe["features"]
+            if (one["feature"] == "") == probe["whole"] and one[part]
+        ]
+        text = escape(", ".join(worst[:4])) or "[dim]nothing[/]"
+        out.print(f"  {probe['probe']:<16} {text}", soft_wrap=True)
+    for one in found["tolerances"]:
+        where = f" ({one['where']})" if one["where"] else ""
+        mark = "[red]broken[/]" if one["broken"] else "[green]kept[/]"
+        out.print(
+            f"{mark}  {escape(one['probe'] + where)}: {one['measured']:.2%} measured, "
+            f"{one['allowed']:.2%} allowed",
+            soft_wrap=True,
+        )
+    out.print(f"report: {escape(output)}", soft_wrap=True)
+
+
 def print_replay(out: Console, told: Mapping[str, Any]) -> None:
     """A case asked again: what the model said then, and what it says now."""
     out.print(escape(case_line(told["case"])), soft_wrap=True)

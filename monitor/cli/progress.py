@@ -7,8 +7,14 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def progress(total: int | None, quiet: bool) -> Iterator[Callable[[], None]]:
-    """A function to be called once a row; shows nothing where `quiet` or where nobody watches."""
+def progress(total: int | None, quiet: bool, each: int = 100) -> Iterator[Callable[[], None]]:
+    """A function to be called once a row; shows nothing where `quiet` or where nobody watches.
+
+    Args:
+        total: rows to come, where that is known.
+        quiet: show nothing.
+        each: rows after which the bar moves.
+    """
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -34,7 +40,7 @@ def progress(total: int | None, quiet: bool) -> Iterator[Callable[[], None]]:
         def advance() -> None:
             nonlocal waiting
             waiting += 1
-            if waiting >= 100:
+            if waiting >= each:
                 speed = bars.tasks[0].speed
                 bars.update(task, advance=waiting, rate=f"{speed:,.0f}/s" if speed else "")
                 waiting = 0

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from monitor.core.schema.feature import Feature, Reference
+from monitor.core.schema.tolerances import Tolerances
 from monitor.core.schema.violations import clipped, quoted
 
 
@@ -77,6 +78,8 @@ def _owner(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
     """Keys that are known at the place of an unknown one."""
     if len(loc) == 1:
         return list(model.model_fields)
+    if loc[0] == "probes":
+        return list(Tolerances.model_fields)
     return list((Feature if len(loc) == 3 else Reference).model_fields)
 
 

@@ -14,6 +14,7 @@ from monitor.core.schema.compiled import CompiledSchema, Unexpected
 from monitor.core.schema.feature import FEATURES_MAX, TOLERATED, Feature, FeatureName, Number, Strict
 from monitor.core.schema.mistakes import mistakes
 from monitor.core.schema.text import read_yaml, write_yaml
+from monitor.core.schema.tolerances import Tolerances
 from monitor.core.schema.violations import Code, Violation
 
 VERSION: Final = 1
@@ -42,6 +43,9 @@ class FeatureSchema(Strict):
         le=1,
         description="Tolerated rate of violations of the record itself: unexpected features, bad "
         "timestamps, scores outside [0, 1].",
+    )
+    probes: Tolerances = Field(
+        default_factory=Tolerances, description="Probe to the share of requests its finding is tolerated in."
     )
     features: dict[FeatureName, Feature] = Field(
         min_length=1, max_length=FEATURES_MAX, description="Name to feature, in the schema's order."
