@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check fix bench bench-detection bench-probes schemas clean help
+.PHONY: demo test check fix bench bench-detection bench-probes bench-types schemas clean help
 
 help:  ## What can be done here
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -51,6 +51,13 @@ $(VENV)/.bench: $(VENV)/.dev
 
 bench-probes: $(VENV)/.bench  ## What probes find, against exhaustive search and others (LightGBM, XGBoost, ART)
 	$(BIN)/python -m benchmarks.probes $(ARGS)
+
+$(VENV)/.frameworks: $(VENV)/.bench
+	$(BIN)/python -m pip install --quiet -e '.[frameworks]'
+	@touch $@
+
+bench-types: $(VENV)/.frameworks  ## How each library reads a value sent as another type (adds PyTorch, TensorFlow: large)
+	$(BIN)/python -m benchmarks.type_matrix $(ARGS)
 
 clean:  ## Remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .services

@@ -1,0 +1,1 @@
+"""How each library reads a value that comes as another type, behind a server as its users write it."""
