@@ -49,6 +49,9 @@ def probe(
     ca_file: Annotated[Path | None, typer.Option(help="Certificates (PEM) to trust instead.")] = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for an answer.")] = 5.0,
     batch: Annotated[int, typer.Option(min=1, help="Rows a call; 1 judges each row without company.")] = 100,
+    rate: Annotated[
+        float | None, typer.Option(min=0.1, help="Rows a second at most; left out, as fast as it answers.")
+    ] = None,
     protected: Annotated[
         list[str] | None, typer.Option(help="Feature no answer should depend on; repeatable.")
     ] = None,
@@ -107,7 +110,7 @@ def probe(
         plan, records, endpoint = from_files(
             wishes, endpoint, name, schema, cut(threshold), protected or (), relation or ()
         )
-    found = run(plan, records, endpoint, as_json)
+    found = run(plan, records, endpoint, rate, as_json)
     from monitor.core.rehearsal.page import page
 
     output.write_text(page(found), encoding="utf-8")
@@ -168,18 +171,19 @@ def cut(threshold: str) -> float | None:
         raise SettingsError([f"expected a number or none, got {threshold!r}"], "--threshold") from None
 
 
-def run(plan: Any, records: Any, endpoint: Endpoint, quiet: bool) -> dict[str, Any]:
+def run(plan: Any, records: Any, endpoint: Endpoint, rate: float | None, quiet: bool) -> dict[str, Any]:
     """Ask everything, with a bar."""
     import asyncio
     from datetime import UTC, datetime
 
-    from monitor.edges.model import open_client
+    from monitor.edges.memory import SystemClock
+    from monitor.edges.model import Pace, open_client
     from monitor.edges.rehearsal import rehearse
 
     at = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
 
     async def ask() -> dict[str, Any]:
-        client = open_client(endpoint)
+        client = open_client(endpoint, None if rate is None else Pace(rate, SystemClock()))
         try:
             return await rehearse(plan, records, client, at, advance)
         finally:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from monitor.core.probes.answers import Answer
 from monitor.core.probes.endpoint import Endpoint, Failure, is_refusal
 from monitor.core.schema.inference import infer
-from monitor.edges.memory import MemoryModelClient
-from monitor.edges.model import Breaker, call_client
+from monitor.edges.memory import ManualClock, MemoryModelClient
+from monitor.edges.model import Breaker, Pace, call_client
 from monitor.edges.model.breaker import Circuit
 from monitor.edges.model.reading import Reading, read
 from monitor.edges.model.shapes import shape_of
@@ -206,6 +206,19 @@ def test_a_half_open_breaker_lets_one_through_and_waits_longer_each_time() -> No
     breaker.settle(False, 60)
     assert breaker.state(70) is Circuit.HALF_OPEN
     assert breaker.opened == 2
+
+
+async def test_a_pace_is_kept_over_calls() -> None:
+    clock = ManualClock()
+    pace = Pace(50, clock)
+    sent_s = []
+    for rows in (100, 10, 1):
+        await pace(rows)
+        sent_s.append(clock.monotonic_s())
+    assert sent_s == pytest.approx([0.0, 2.0, 2.2])
+    clock.advance(10)
+    await pace(1)
+    assert clock.monotonic_s() == pytest.approx(12.2)  # nothing is owed, and nothing was saved up
 
 
 async def test_a_function_is_asked_as_it_likes() -> None:

@@ -102,7 +102,7 @@ def curves(subjects: Sequence[Subject], features: Sequence[str]) -> list[Curve]:
 
 
 def surfaces(results: Sequence[ProbeResult], features: Sequence[str]) -> list[Surface]:
-    """Over pairs that act together, the most frequent first; else over the two most telling features."""
+    """Over pairs that act together, the most frequent first, and over the two most telling features."""
     cases: dict[tuple[str, str], tuple[Case, Subject]] = {}
     often: Counter[tuple[str, str]] = Counter()
     for result in results:
@@ -117,12 +117,12 @@ def surfaces(results: Sequence[ProbeResult], features: Sequence[str]) -> list[Su
     for pair, _ in often.most_common(SURFACES_MAX):
         case, subject = cases[pair]
         found.append(_surface(subject, pair, (case.changed[pair[0]], case.changed[pair[1]])))
-    subjects = [result.subject for result in results if result.probe == "single_feature"]
-    if not found and len(features) > 1:
-        pair = (features[0], features[1])
-        whole = [s for s in subjects if all(s.space.is_legal(n, s.features.get(n)) for n in pair)]
+    leading = tuple(features[:2])
+    if len(found) < SURFACES_MAX and len(leading) == 2 and tuple(sorted(leading)) not in often:
+        subjects = [result.subject for result in results if result.probe == "single_feature"]
+        whole = [s for s in subjects if all(s.space.is_legal(n, s.features.get(n)) for n in leading)]
         near = min(whole, key=lambda s: abs((s.base.score or 0.0) - (s.threshold or 0.5)), default=None)
-        found += [] if near is None else [_surface(near, pair, None)]
+        found += [] if near is None else [_surface(near, (leading[0], leading[1]), None)]
     return found
 
 

@@ -155,7 +155,7 @@ def _pairs(
 ) -> str:
     parts = []
     if pairs:
-        parts.append(f"<figure class='wide'>{plots.pair_map(pairs)}</figure>")
+        parts.append(f"<figure>{plots.pair_map(pairs)}</figure>")
     parts += [
         f"<figure>{plots.surface(one, threshold)}"
         f"<figcaption>request {escape(one['request_id'])}</figcaption></figure>"
@@ -172,8 +172,8 @@ def _pairs(
     return _section(
         "Pairs of features",
         words
-        + "Below, the score over two features of one request: blue decides against, orange for, the line "
-        "is the threshold, the ring the request, the cross what a probe asked.",
+        + "The rest is the score over two features of one request: blue decides against, orange for, the "
+        "line is the threshold, the ring the request, the cross what a probe asked.",
         f"<div class='plots'>{''.join(parts)}</div>",
     )
 

@@ -27,7 +27,8 @@ small{color:var(--faint)}
 @media(prefers-color-scheme:dark){.verdict.good,.verdict.bad{color:#12161c}}
 .facts{display:flex;gap:34px;flex-wrap:wrap;margin:14px 0 6px}.facts b{display:block;font-size:23px}
 .facts span{color:var(--faint);font-size:13px}
-.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(230px,1fr));gap:12px}
+.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(230px,1fr));gap:12px;align-items:start}
+
 article{border:1px solid var(--line);border-radius:10px;padding:12px 14px}
 article.hit{border-color:var(--orange)}
 article p{font-size:13px;margin:4px 0 8px}article ul{list-style:none;margin:0;padding:0}

@@ -7,6 +7,7 @@ from monitor.edges.model.breaker import Breaker
 from monitor.edges.model.careful import Careful, Exchange, Spend
 from monitor.edges.model.function import FunctionExchange, call_client
 from monitor.edges.model.http import HttpExchange, open_client
+from monitor.edges.model.pace import Pace
 
 __all__ = [
     "Breaker",
@@ -14,6 +15,7 @@ __all__ = [
     "Exchange",
     "FunctionExchange",
     "HttpExchange",
+    "Pace",
     "Spend",
     "call_client",
     "open_client",
