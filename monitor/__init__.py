@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from monitor.app import open_reader
     from monitor.config import Settings
     from monitor.core.errors import MonitorError
-    from monitor.core.records import Alert, AlertKind, AlertState, DeadLetter, Label, Prediction, Severity
+    from monitor.core.records import (
+        Alert,
+        AlertKind,
+        AlertState,
+        DeadLetter,
+        Heartbeat,
+        Label,
+        Prediction,
+        Severity,
+    )
     from monitor.core.schema import FeatureSchema
     from monitor.edges.kafka.alert_stream import AlertStream
     from monitor.edges.reader import MetricsReader
@@ -36,6 +45,7 @@ _HOMES: Final = {
     "AlertKind": "monitor.core.records",
     "AlertState": "monitor.core.records",
     "DeadLetter": "monitor.core.records",
+    "Heartbeat": "monitor.core.records",
     "Label": "monitor.core.records",
     "Prediction": "monitor.core.records",
     "Severity": "monitor.core.records",
@@ -49,6 +59,7 @@ __all__ = [
     "AlertStream",
     "DeadLetter",
     "FeatureSchema",
+    "Heartbeat",
     "Label",
     "MetricsReader",
     "MonitorError",

@@ -10,9 +10,11 @@ import secrets
 import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from importlib.metadata import version
 from typing import Any, Final
 
 from monitor.config import ModelSettings, Settings
+from monitor.config.web import is_loopback
 from monitor.core.batch import Reading
 from monitor.core.counters import ALL_SLICE
 from monitor.core.decode import Limits
@@ -22,6 +24,7 @@ from monitor.core.errors import KafkaError, ServiceError, StoreUnavailable
 from monitor.core.evaluation import ModelEvaluation, ReferenceCounts, Silence
 from monitor.core.evaluation.sensitivity import Sensitivity, sensitivities
 from monitor.core.join import ModelIdentity
+from monitor.core.own_health import STUCK_S, WorkerReport, problems
 from monitor.core.plan import ModelPlan
 from monitor.core.probes.endpoint import Endpoint
 from monitor.core.schema.compiled import CompiledSchema
@@ -47,12 +50,16 @@ from monitor.edges.prepare import Preparer, until_answered
 from monitor.edges.probe_budget import ProbeBudget
 from monitor.edges.prober import Prober
 from monitor.edges.probing import probe_endpoint, probed_model
+from monitor.edges.pulse import Pulse
 from monitor.edges.reader import MetricsReader
 from monitor.edges.redis.payload import Limits as StoreLimits
 from monitor.edges.redis.reader import RedisReader
 from monitor.edges.redis.store import RedisStore
 from monitor.edges.reference import as_record, count_reference
 from monitor.edges.views import ViewWriter
+from monitor.edges.web.server import LOOPBACK_NAMES, Access, WebServer
+from monitor.edges.web.worker_metrics import WorkerState
+from monitor.edges.web.worker_pages import worker_routes
 from monitor.ports import ModelClient, Partition
 
 log = logging.getLogger(__name__)
@@ -124,6 +131,14 @@ def open_reader(settings: Settings) -> RedisReader:
         limits=StoreLimits(outbox_max=settings.limits.outbox_max),
         **_redis_access(settings),
     )
+
+
+def web_access(settings: Settings) -> Access:
+    """Who may read the web pages."""
+    web = settings.web
+    local = is_loopback(web.host) and not web.behind_proxy
+    token = None if web.token is None else web.token.get_secret_value()
+    return Access(token, LOOPBACK_NAMES if local else None)
 
 
 def _redis_access(settings: Settings) -> dict[str, Any]:
@@ -237,7 +252,11 @@ class Worker:
             if source.start == "latest"
             for topic in source.topics
         }
-        self._store_away = False
+        self._store_away = True
+        self._pulse = Pulse(self.name, self._ingest.progress, self._ingest.flush_times, self._clock)
+        self._report = WorkerReport(worker=self.name)
+        self._watched_s = self._clock.monotonic_s()
+        self._evaluator: Evaluator | None = None
 
     async def handle(self, chunk: Chunk, kind: Kind) -> None:  # noqa: ARG002 - the topic says which kind it is
         """Count a chunk."""
@@ -246,7 +265,7 @@ class Worker:
     async def run(self) -> int:
         """Run until told to stop. Returns the exit code."""
         await self._open()
-        evaluator = await self._evaluator()
+        evaluator = self._evaluator = await self._new_evaluator()
         app = create_app(self._config, self, self._flow)
         kafka = self._settings.kafka
         alerts = KafkaPublisher(self._config.connection, {"alerts": kafka.alerts.topic})
@@ -258,12 +277,14 @@ class Worker:
             *(prober.run() for prober in self._probers.values()),
         )
         try:
-            async with alerts, letters, _running(*loops), _thread(evaluator):
+            async with self._web(), alerts, letters, _running(*loops), _thread(evaluator):
                 log.info("worker started", extra={"worker": self.name, "topics": list(self._config.topics)})
                 return await run_worker(app, outage=lambda: self._store_away)
         finally:
             for client in self._clients:
                 await client.close()
+            with contextlib.suppress(StoreUnavailable):
+                await self._store.report(self.name, "")
             await self._store.close()
 
     def _prober(self, name: str, endpoint: Endpoint) -> Prober:
@@ -276,6 +297,32 @@ class Worker:
         client = open_client(endpoint, budget.spend)
         self._clients.append(client)
         return Prober(probed_model(name, self._settings), self._store, client, self._clock, self.name)
+
+    def _web(self) -> contextlib.AbstractAsyncContextManager[Any]:
+        """Health and metrics, where a port is given for them."""
+        web = self._settings.web
+        if web.port is None:
+            return contextlib.nullcontext()
+        return WebServer(worker_routes(self._state), web.host, web.port, web_access(self._settings))
+
+    def _state(self) -> WorkerState:
+        """What this worker can say without asking anybody."""
+        watched_s = self._clock.monotonic_s() - self._watched_s
+        progress, evaluator = self._ingest.progress, self._evaluator
+        judged = {} if evaluator is None else evaluator.judged()
+        return WorkerState(
+            report=self._report,
+            version=version("inference-monitor"),
+            problems=tuple(problems(self._report, watched_s, store_up=not self._store_away)),
+            live=watched_s < STUCK_S,
+            read=dict(progress.read),
+            rejected=dict(progress.rejected),
+            lag={(p.topic, p.number): end - at for p, (at, end) in self._flow.standing.items()},
+            flush_total_s=self._ingest.flush_times.total_s,
+            store_up=not self._store_away,
+            own=None if evaluator is None else evaluator.own_health,
+            judged=judged,
+        )
 
     async def _open(self) -> None:
         while True:
@@ -290,7 +337,7 @@ class Worker:
         ids = await asyncio.to_thread(topics.topic_ids, self._config.connection, names)
         await self._store.bind(cluster, ids)
 
-    async def _evaluator(self) -> Evaluator:
+    async def _new_evaluator(self) -> Evaluator:
         settings = self._settings
         reader = open_reader(settings)
         metrics = MetricsReader(reader, settings.tiers)
@@ -300,7 +347,8 @@ class Worker:
             )
             for place, name in enumerate(settings.models)
         ]
-        return Evaluator(reader, models, self.name, ViewWriter(metrics))
+        names = list(settings.models)
+        return Evaluator(reader, models, self.name, ViewWriter(metrics), own=lambda: reader.own_health(names))
 
     async def _reference(self, name: str, metrics: MetricsReader) -> ReferenceCounts:
         """Counts of the labelled reference; empty where there is none, and the model is learning."""
@@ -333,18 +381,23 @@ class Worker:
         return await self._ingest.take(starts)
 
     async def _lost(self, partition: Partition, fence: int, earliest: int) -> None:
+        total = await self._answered(lambda: self._store.lost(partition, fence, earliest))
         log.error(
             "records were deleted before they were read",
-            extra={"partition": str(partition), "lost": earliest - fence},
+            extra={"partition": str(partition), "lost": earliest - fence, "lost_ever": total},
         )
 
     async def _watch(self) -> None:
         """Compare fences and say where we stand, every second."""
         while True:
             await self._clock.sleep(_WATCH_S)
+            self._watched_s = self._clock.monotonic_s()
+            looked_s = None if self._evaluator is None else self._evaluator.looked_s
+            self._report = self._pulse.take(self._flow.standing, joined=self._flow.joined, looked_s=looked_s)
             try:
                 await self._ingest.watch()
                 await self._store.beat(self._flow.standing)
+                await self._store.report(self.name, self._report.model_dump_json())
                 self._store_away = False
             except StoreUnavailable:
                 self._store_away = True

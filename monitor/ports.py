@@ -21,6 +21,10 @@ JUDGED_FIELD: Final = "judged_until_s"
 """Its field: event time (epoch s) before which labels have been judged."""
 
 
+LOOKED_FIELD: Final = "looked_ms"
+"""Its field: when it last finished a look, the store's clock, epoch ms."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Partition:
     """One partition of one topic."""

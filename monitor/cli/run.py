@@ -13,6 +13,9 @@ Level = Literal["debug", "info", "warning", "error"]
 
 def run(
     config: Config = CONFIG,
+    web_port: Annotated[
+        int | None, typer.Option(help="Serve /healthz, /readyz and /metrics here; 0 any port.")
+    ] = None,
     log_level: Annotated[Level, typer.Option(help="Least important lines that are logged.")] = "info",
 ) -> None:
     """Run a worker: read the topics, count, evaluate, publish alerts.
@@ -22,7 +25,7 @@ def run(
 
     Example: `monitor run -c monitor.yaml --log-level debug`
     """
-    settings = load(config)
+    settings = load(config).at(web_port=web_port)
 
     from monitor import app
     from monitor.edges.logs import configure_logs

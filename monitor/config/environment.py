@@ -14,7 +14,7 @@ import yaml
 from monitor.config.problems import Place, Problem
 
 PREFIX: Final = "MONITOR__"
-_TEXT_KEYS: Final = {"username", "password", "sasl_username", "sasl_password"}
+_TEXT_KEYS: Final = {"username", "password", "sasl_username", "sasl_password", "token"}
 
 
 def override(

@@ -14,6 +14,7 @@ from monitor.config.models import ModelSettings
 from monitor.config.problems import Place, Problem, Section, problems_of
 from monitor.config.services import KafkaSettings, RedisSettings
 from monitor.config.values import DurationS
+from monitor.config.web import WebSettings
 from monitor.core.counters import DEFAULT_TIERS, DEMO_TIERS, Tier
 from monitor.core.errors import SettingsError
 from monitor.core.records import ModelName
@@ -79,6 +80,7 @@ class Settings(Section):
     )
     limits: Limits = Field(default_factory=Limits, description="The end of everything that could grow.")
     worker: WorkerSettings = Field(default_factory=WorkerSettings, description="How a worker paces itself.")
+    web: WebSettings = Field(default_factory=WebSettings, description="Health, metrics and the dashboard.")
 
     @classmethod
     def load(cls, path: Path | str, env: Mapping[str, str] | None = None) -> Self:
@@ -138,7 +140,13 @@ class Settings(Section):
             raise SettingsError([f"{problem}{_origin(problem.place, origins)}" for problem in found], source)
         return settings
 
-    def at(self, *, bootstrap_servers: str | None = None, redis_url: str | None = None) -> Self:
+    def at(
+        self,
+        *,
+        bootstrap_servers: str | None = None,
+        redis_url: str | None = None,
+        web_port: int | None = None,
+    ) -> Self:
         """The same settings with other addresses, such as those of embedded services once they run."""
         changes: dict[str, Any] = {}
         if bootstrap_servers is not None:
@@ -146,6 +154,8 @@ class Settings(Section):
             changes["kafka"] = self.kafka.model_copy(update={"bootstrap_servers": servers})
         if redis_url is not None:
             changes["redis"] = self.redis.model_copy(update={"url": redis_url})
+        if web_port is not None:
+            changes["web"] = self.web.model_copy(update={"port": web_port})
         return self.model_copy(update=changes)
 
     def warnings(self) -> list[str]:

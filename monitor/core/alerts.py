@@ -23,6 +23,7 @@ from monitor.core.detectors.grouping import Standing, cause_of
 from monitor.core.records import Alert, AlertKind, AlertState, Severity
 
 _ORDER: Final = {kind: place for place, kind in enumerate((
+    AlertKind.RECORDS_LOST, AlertKind.MONITOR_BLIND,
     AlertKind.STALLED_PARTITION, AlertKind.MISSING_TRAFFIC, AlertKind.SCALE_SHIFT, AlertKind.VIOLATION_RATE,
     AlertKind.GIBBERISH, AlertKind.DRIFT, AlertKind.IGNORED_SLICE, AlertKind.GAP_CHANGE,
     AlertKind.DEGRADATION, AlertKind.CALIBRATION, AlertKind.STANDING_GAP, AlertKind.COUNTERFACTUAL,

@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from monitor.core.records import Alert, DeadLetter, Label, Prediction, Record
+from monitor.core.records import Alert, DeadLetter, Heartbeat, Label, Prediction, Record
 
 RECORDS: Final[dict[str, type[Record]]] = {
     "prediction": Prediction,
     "label": Label,
     "alert": Alert,
     "dead_letter": DeadLetter,
+    "heartbeat": Heartbeat,
 }
 
 
@@ -21,7 +22,7 @@ def json_schemas() -> dict[str, dict[str, Any]]:
     """File name → JSON Schema (draft 2020-12) of each record.
 
     >>> sorted(json_schemas())
-    ['alert.json', 'dead_letter.json', 'label.json', 'prediction.json']
+    ['alert.json', 'dead_letter.json', 'heartbeat.json', 'label.json', 'prediction.json']
     """
     draft = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     return {f"{name}.json": draft | record.model_json_schema() for name, record in RECORDS.items()}

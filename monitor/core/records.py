@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -93,6 +93,8 @@ class AlertKind(StrEnum):
     GAP_CHANGE = "gap_change"  # subject: slice, metric
     IGNORED_SLICE = "ignored_slice"  # subject: slice, metric (requests or coverage)
     STALLED_PARTITION = "stalled_partition"  # subject: topic, partition
+    MONITOR_BLIND = "monitor_blind"  # subject: cause, and the topic or outbox; the monitor itself
+    RECORDS_LOST = "records_lost"  # subject: topic, partition; deleted before they were read
     DRIFT = "drift"  # subject: feature (a feature, or score, decision, label)
     SCALE_SHIFT = "scale_shift"  # subject: feature
     GIBBERISH = "gibberish"  # subject: feature
@@ -129,7 +131,7 @@ class Alert(Record):
     log_evidence: float = Field(description="Natural log of the e-value or e-detector.")
     log_threshold: float
     effect: float = Field(description="Size of the failure, in `effect_unit`.")
-    effect_unit: Literal["rate", "odds_ratio", "ratio", "factor", "seconds", "psi", "difference"]
+    effect_unit: Literal["rate", "odds_ratio", "ratio", "factor", "seconds", "psi", "difference", "records"]
     rows: int = Field(ge=0, description="Rows the evidence rests on.")
     excess: float | None = Field(None, description="Rows that failed beyond what is tolerated, so far.")
     values: dict[str, Any] = Field(default_factory=dict, description="The figures behind the summary.")
@@ -146,3 +148,32 @@ class Alert(Record):
     )
     consequence_of: str | None = Field(None, description="Identity of the alert that explains this one.")
     notes: list[str] = Field(default_factory=list, description="Cautions, e.g. selective labels.")
+
+
+HEARTBEAT_KEY: Final = b"heartbeat/"
+"""What the key of a heartbeat begins with."""
+
+
+class Heartbeat(Record):
+    """The monitor lives and looks: published on the alerts topic for each model, twice a minute.
+
+    Without it silence could mean that nobody looks. Whoever reads the topic should raise an alarm of their
+    own when none came for three times `every_s`. Its key is `heartbeat/MODEL`; it has no `identity`,
+    which every alert has.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    record: Literal["heartbeat"] = "heartbeat"
+    model: str
+    lease_epoch: int = Field(ge=0, description="Of the evaluator that looked.")
+    published_at: datetime = Field(description="The store's clock.")
+    every_s: int = Field(gt=0, description="The next one is due after so many seconds.")
+    evaluated_until: datetime | None = Field(
+        description="Event time up to which traffic was judged; null before the first request."
+    )
+    open_alerts: int = Field(ge=0, description="Alerts that stand.")
+    blind: list[str] = Field(
+        default_factory=list,
+        description="Why the monitor may not see everything, `unreadable: predictions`; empty when it sees.",
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Event
 from typing import Final
@@ -55,9 +55,12 @@ from monitor.core.evaluation import (
 from monitor.core.evaluation.probes import ProbeBucket, slices_to_read
 from monitor.core.event_time import PartitionView
 from monitor.core.feature_cells import TAIL_CELLS
+from monitor.core.heartbeat import HEARTBEAT_S, beat_key, heartbeat
+from monitor.core.own_health import OwnHealth
 from monitor.core.probes.results import SETS_FAMILY
+from monitor.core.records import Alert
 from monitor.edges.alert_evidence import evidence
-from monitor.ports import EVALUATOR_VIEW, JUDGED_FIELD, EvaluatorStore
+from monitor.ports import EVALUATOR_VIEW, JUDGED_FIELD, LOOKED_FIELD, EvaluatorStore
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +75,22 @@ _NO_SCHEMA = -1
 _VIEWS_EVERY_S = 5.0
 _VIEWS_TTL_S = 120
 _OUTAGE_PAUSE_S = 1.0
+_OWN_EVERY_S = 2.0
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A model that this process judges.
+
+    Attributes:
+        alerts: their present forms.
+        reached_ms: event time up to which traffic is judged; 0 before the first request.
+        views: as last written.
+    """
+
+    alerts: Sequence[Alert]
+    reached_ms: int
+    views: Mapping[str, Mapping[str, str]]
 
 
 @dataclass
@@ -86,6 +105,10 @@ class _Held:
     streams: Streams | None = None
     slices: Mapping[str, int] | None = None
     views_at_s: float = float("-inf")
+    views: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    looked_ms: int = 0
+    reached_ms: int = 0
+    beat_ms: int | None = None
 
 
 class Evaluator:
@@ -96,7 +119,12 @@ class Evaluator:
         models: every model this process may evaluate.
         owner: unique name of this process.
         views: writes what people read; called for leased models every few seconds.
+        own: asks what the monitor knows about itself.
         tick_s: pause between ticks.
+
+    Attributes:
+        looked_s: `time.monotonic()` at which a look at every model was last finished; None before the first.
+        own_health: as it last was; None before it was asked for.
     """
 
     def __init__(
@@ -106,11 +134,16 @@ class Evaluator:
         owner: str,
         views: Views | None = None,
         tick_s: float = 0.5,
+        own: Callable[[], OwnHealth] | None = None,
     ) -> None:
         self._store = store
         self._owner = owner
         self._views = views
         self._tick_s = tick_s
+        self._own = own
+        self.own_health: OwnHealth | None = None
+        self._own_at_s = float("-inf")
+        self.looked_s: float | None = None
         self._held = [_Held(config) for config in models]
 
     def run(self, stop: Event) -> None:
@@ -133,12 +166,29 @@ class Evaluator:
         Raises:
             StoreUnavailable: the store cannot be reached; nothing is lost, tick again.
         """
+        self._look_inside()
         for held in self._held:
             for _ in range(STEPS_MAX):
                 if not self._lease(held) or not self._step(held):
                     break
             if held.lease_epoch and self._views is not None:
                 self._write_views(held, self._views)
+        self.looked_s = time.monotonic()
+
+    def judged(self) -> dict[str, Judged]:
+        """What is known of the models whose lease is held; from any thread."""
+        held = [(h.config.model, h.state, h) for h in self._held if h.lease_epoch]
+        return {
+            model: Judged(tuple(state.book.alerts.values()), h.reached_ms, h.views)
+            for model, state, h in held
+            if state is not None
+        }
+
+    def _look_inside(self) -> None:
+        """Ask what the monitor knows about itself, every few seconds."""
+        now_s = time.monotonic()
+        if self._own is not None and now_s - self._own_at_s >= _OWN_EVERY_S:
+            self.own_health, self._own_at_s = self._own(), now_s
 
     def _lease(self, held: _Held) -> bool:
         epoch = self._store.lease(held.config.model, self._owner, _LEASE_TTL_MS)
@@ -146,7 +196,7 @@ class Evaluator:
             held.lease_epoch, held.state = epoch, None
             if epoch:
                 held.saved, held.sequence = self._store.state(held.config.model)
-                held.state = decode(held.saved)
+                held.state, held.beat_ms = decode(held.saved), None
                 log.info("evaluating", extra={"model": held.config.model, "lease_epoch": epoch})
         return bool(epoch)
 
@@ -190,6 +240,7 @@ class Evaluator:
             sets={i: name for name, i in store.registry(config.model, SETS_FAMILY).items()}
             if config.probes is not None
             else {},
+            own=self.own_health,
         )
         moment = Moment(config.model, held.lease_epoch, now_ms, config.tier.bucket_s * 1000)
         after, step = evaluate(config, state, seen, moment)
@@ -197,13 +248,29 @@ class Evaluator:
         told = evidence(store, config, step, looked.reached_ms // 1000, read)
         step = alerts.with_evidence(step, told)
         after = replace(after, book=step.book)
-        if not self._commit(held, after, step):
+        beat = self._heartbeat(held, after, looked, now_ms)
+        if not self._commit(held, after, step, beat):
             return False
+        held.looked_ms, held.reached_ms = now_ms, looked.reached_ms
+        held.beat_ms = now_ms if beat else held.beat_ms
         return bool(looked.traffic) and not looked.open
 
-    def _commit(self, held: _Held, after: EvaluatorState, step: Step) -> bool:
+    def _heartbeat(
+        self, held: _Held, after: EvaluatorState, looked: Plan, now_ms: int
+    ) -> list[tuple[bytes, bytes]]:
+        """The record that says somebody looks, when it is due."""
+        if self._own is None or (held.beat_ms is not None and now_ms - held.beat_ms < 1000 * HEARTBEAT_S):
+            return []
+        beat = heartbeat(
+            held.config.model, held.lease_epoch, now_ms, looked.reached_ms, after, self.own_health
+        )
+        return [(beat_key(beat), beat.model_dump_json().encode())]
+
+    def _commit(
+        self, held: _Held, after: EvaluatorState, step: Step, beat: Sequence[tuple[bytes, bytes]]
+    ) -> bool:
         data = encode(after)
-        if data == held.saved:
+        if data == held.saved and not beat:
             return True
         changed = {identity: step.book.alerts[identity] for identity in step.changed}
         kept = self._store.commit(
@@ -211,7 +278,7 @@ class Evaluator:
             held.lease_epoch,
             held.sequence,
             data,
-            alerts.encoded(step.transitions),
+            [*alerts.encoded(step.transitions), *beat],
             {
                 identity: value
                 for (_, value), identity in zip(alerts.encoded(changed.values()), changed, strict=True)
@@ -410,8 +477,11 @@ class Evaluator:
             held.views_at_s = now_s
             model = held.config.model
             found = dict(views(model))
+            held.views = dict(found)
+            told = {LOOKED_FIELD: str(held.looked_ms), "by": self._owner}
             if held.state is not None and held.state.labels_from_s is not None:
-                found[EVALUATOR_VIEW] = {JUDGED_FIELD: str(held.state.hindmost_s)}
+                told[JUDGED_FIELD] = str(held.state.hindmost_s)
+            found[EVALUATOR_VIEW] = told
             self._store.write_views(model, found, _VIEWS_TTL_S)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,6 +32,7 @@ from monitor.core.mapping import Mapping as FieldMapping
 from monitor.core.plan import ModelPlan
 from monitor.core.typed_reader import ChunkReader, Read
 from monitor.edges.attention import Attention, Signals
+from monitor.edges.flush_times import FlushTimes
 from monitor.edges.pieces import Chunk, Size, cut, running_maximum
 from monitor.edges.prepare import Preparer, until_answered
 from monitor.ports import (
@@ -85,6 +87,8 @@ class Progress:
     retries: int = 0
     dead_letters: int = 0
     probes_returned: int = 0
+    read: Counter[str] = field(default_factory=Counter)  # by topic
+    rejected: Counter[tuple[str, str]] = field(default_factory=Counter)  # by topic and reason
 
 
 @dataclass
@@ -142,6 +146,7 @@ class Ingest:
         taps: Mapping[str, Tap] | None = None,
     ) -> None:
         self.progress = Progress()
+        self.flush_times = FlushTimes(clock)
         self._store = store
         self._models = dict(models)
         self._sources = dict(sources)
@@ -228,6 +233,8 @@ class Ingest:
         if not owned.size.too_many(most, len(chunk.records)):
             self.progress.records += len(chunk.records)
             self.progress.dead_letters += len(decoded.rejected)
+            self.progress.read[chunk.topic] += len(chunk.records)
+            self.progress.rejected.update((chunk.topic, r.reason.value) for r in decoded.rejected)
             owned.position = chunk.next
             owned.watermark_ms = decoded.watermark_ms
             self._tell(decoded)
@@ -326,7 +333,9 @@ class Ingest:
             cells = sum(len(increment.cells) for increment in flush.increments)
             if owned.size.too_many(cells, len(chunk.records)):
                 return cells
+            began_s = self._clock.monotonic_s()
             result = await self._retry(partial(self._store.flush, flush))
+            self.flush_times.took(began_s)
             self.progress.flushes += 1
             match result.outcome:
                 case Outcome.OK:

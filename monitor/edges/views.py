@@ -10,6 +10,9 @@ from monitor.core.reports import SliceReport
 from monitor.edges.reader import MetricsReader
 
 WINDOWS: Final = ("5m", "1h", "24h")
+JOIN_WINDOW: Final = "1h"
+JOIN_VIEW: Final = f"join/{JOIN_WINDOW}"
+"""What the label join did, in a view of its own."""
 
 
 class ViewWriter:
@@ -30,6 +33,9 @@ class ViewWriter:
                 reports = self._reader.slices(model, since=window, estimates=False)
             except QueryError:
                 continue  # no traffic in the window: an absent view says so
+            if window == JOIN_WINDOW:
+                join = self._reader.join(model, since=window)
+                views[JOIN_VIEW] = {what: str(count) for what, count in join.counts.items()}
             views |= {f"{window}/{slice_name(report.slice)}": fields(report) for report in reports}
         return views
 

@@ -81,6 +81,9 @@ async def use(store: RedisStore, reader: RedisReader) -> None:
     assert reader.partitions()[P].caught_up
     assert len(reader.evidence("m", "violations/age/null")) == store.shards
     reader.write_views("m", {"5m/all": {"requests": "1"}}, 60)
+    await store.report("w", "{}")
+    assert await store.lost(P, 1, 3) == 2
+    assert reader.own_health(["m"]).lost["predictions", 0].records == 2
     entries = [*await store.outbox_read("alerts", 99), *await store.outbox_read("dead_letters", 99)]
     assert len(entries) == 1 + store.shards
     await store.outbox_ack(entries)

@@ -23,7 +23,7 @@ from monitor.core.evaluation import (
 from monitor.core.schema import FeatureSchema
 from monitor.core.schema.violations import Code
 from monitor.edges.evaluator import Evaluator
-from monitor.ports import PartitionState
+from monitor.ports import EVALUATOR_VIEW, LOOKED_FIELD, PartitionState
 from tests.support.evaluator_world import (
     MODEL,
     MONTHLY,
@@ -311,7 +311,8 @@ def test_views_are_written_for_leased_models() -> None:
     world.evaluator = Evaluator(world.store, [world.config], "worker-1", views)
     world.run(3)
     assert asked == [MODEL]
-    assert world.store.views == {"5m/all": {"requests": "12"}}
+    assert world.store.views["5m/all"] == {"requests": "12"}
+    assert world.store.views[EVALUATOR_VIEW][LOOKED_FIELD] == str(1000 * (START_S + 1))
 
 
 def test_a_tick_reads_little() -> None:

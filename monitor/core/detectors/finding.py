@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from monitor.core.records import AlertKind, Severity
 
-EffectUnit = Literal["rate", "odds_ratio", "ratio", "factor", "seconds", "psi", "difference"]
+EffectUnit = Literal["rate", "odds_ratio", "ratio", "factor", "seconds", "psi", "difference", "records"]
 
 NAMED: Final = "slice"
 """The key of a slice that a person named: `{"slice": "new users"}`."""

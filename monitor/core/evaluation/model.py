@@ -12,6 +12,7 @@ import numpy as np
 
 from monitor.core.alerts import AlertPolicy
 from monitor.core.counters import ALL_SLICE, DEFAULT_TIERS, SCORES, Counts, Scalar, Tier
+from monitor.core.detectors.blind import Blind
 from monitor.core.detectors.calibration import Calibration
 from monitor.core.detectors.degradation import Degradation
 from monitor.core.detectors.gibberish import Gibberish
@@ -61,7 +62,7 @@ class ModelEvaluation:
         policy: lifecycle of alerts.
         silences: times at which amount, mix and distribution of traffic say nothing.
         probes: share of decisions that may change with a protected feature alone; None: it is not probed.
-        watch_partitions: this model's evaluator reports stalled partitions (one model's should).
+        watch_partitions: this model's evaluator reports what ails the monitor itself (one model's should).
     """
 
     model: str
@@ -197,6 +198,11 @@ class ModelEvaluation:
     def stalled_partition(self) -> StalledPartition:
         """Detector."""
         return StalledPartition()
+
+    @cached_property
+    def blind(self) -> Blind:
+        """Detector of the monitor's own blindness."""
+        return Blind()
 
     @cached_property
     def reference_table(self) -> tuple[Mapping[int, int], Counts] | None:

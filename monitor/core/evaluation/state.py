@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from monitor.core.alerts import AlertBook
+from monitor.core.detectors.blind import BlindState
 from monitor.core.detectors.calibration import CalibrationState
 from monitor.core.detectors.degradation import DegradationState
 from monitor.core.detectors.drift import DriftState
@@ -38,7 +39,7 @@ class EvaluatorState:
         labels_looked_ms: when labels were last looked at, wall clock.
         skipped: buckets that had expired before they could be taken.
         violations, texts, traffic, decisions, shares, labels, coverage, declines, daily,
-            distributions, label_drift, calibration, stalls: state of each detector.
+            distributions, label_drift, calibration, stalls, blind: state of each detector.
         book: alerts.
     """
 
@@ -64,6 +65,7 @@ class EvaluatorState:
     calibration: CalibrationState = field(default_factory=CalibrationState.fresh)
     stalls: StallState = field(default_factory=StallState)
     probes: ProbesState = field(default_factory=ProbesState)
+    blind: BlindState = field(default_factory=BlindState)
     book: AlertBook = field(default_factory=AlertBook)
 
     def label_cursor(self, slice_id: int) -> int:

@@ -17,6 +17,7 @@ from monitor.core import alerts
 from monitor.core.alerts import Moment, Step
 from monitor.core.counters import ALL_SLICE, Counts, Scalar, SliceCounts, Tier
 from monitor.core.detectors import (
+    blind,
     calibration,
     degradation,
     ignored_slice,
@@ -37,6 +38,7 @@ from monitor.core.evaluation.probes import Names, ProbeBucket
 from monitor.core.evaluation.state import EvaluatorState
 from monitor.core.evaluation.streams import Streams
 from monitor.core.event_time import PartitionView
+from monitor.core.own_health import OwnHealth
 from monitor.core.records import AlertKind
 
 _OF_REFERENCE: Final = (
@@ -89,6 +91,7 @@ class Observed:
         traffic, open, labels, days: counts of the plan's buckets; of the latter two only those that are ripe.
         probes: closed buckets of probes.
         sets: set id → name.
+        own: what the monitor knows about itself, None where it was not asked.
     """
 
     plan: Plan
@@ -101,6 +104,7 @@ class Observed:
     days: Sequence[Bucket] = ()
     probes: Sequence[ProbeBucket] = ()
     sets: Mapping[int, str] = field(default_factory=dict)
+    own: OwnHealth | None = None
 
 
 def evaluate(
@@ -386,11 +390,15 @@ class _Run:
             self._apply(findings, config.tier)
 
     def partitions(self) -> None:
-        """Look for partitions that stand still."""
+        """Look for partitions that stand still, and for whatever else keeps the monitor from seeing."""
         stalls, findings = stalled_partition.step(
             self._config.stalled_partition, self._state.stalls, self._seen.partitions, self._moment.now_ms
         )
         self._state = replace(self._state, stalls=stalls)
+        if self._seen.own is not None:
+            seen, found = blind.step(self._config.blind, self._state.blind, self._seen.own)
+            self._state = replace(self._state, blind=seen)
+            findings += found
         self._apply(findings, self._config.tier)
 
     def result(self) -> tuple[EvaluatorState, Step]:

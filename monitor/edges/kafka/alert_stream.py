@@ -13,7 +13,7 @@ from kafka.errors import KafkaError as ClientError
 from pydantic import ValidationError
 
 from monitor.core.errors import KafkaError
-from monitor.core.records import Alert
+from monitor.core.records import HEARTBEAT_KEY, Alert, Heartbeat
 from monitor.edges.kafka.connection import KafkaConnection
 from monitor.edges.kafka.topics import partitions
 
@@ -57,6 +57,7 @@ class AlertStream:
 
     Attributes:
         unreadable: records skipped because they are no alerts.
+        heartbeats: model → the last heartbeat of its evaluator, by which silence can be told from death.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class AlertStream:
         timeout_s: float | None = None,
     ) -> None:
         self.unreadable = 0
+        self.heartbeats: dict[str, Heartbeat] = {}
         self._connection = KafkaConnection(connection) if isinstance(connection, str) else connection
         self._topic = topic
         self._from_beginning = from_beginning
@@ -148,6 +150,10 @@ class AlertStream:
             if record.value is None:
                 continue  # a tombstone: compaction forgets the alert
             try:
+                if record.key is not None and record.key.startswith(HEARTBEAT_KEY):
+                    beat = Heartbeat.model_validate_json(record.value)
+                    self.heartbeats[beat.model] = beat
+                    continue
                 alert = Alert.model_validate_json(record.value)
             except ValidationError:
                 self.unreadable += 1

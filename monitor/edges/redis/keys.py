@@ -20,6 +20,12 @@ PARTITIONS: Final = "mon:partitions"
 BEATS: Final = "mon:beats"
 """Hash: partition → `POSITION:END:TIME_MS` as its owner last reported."""
 
+WORKERS: Final = "mon:workers"
+"""Hash: worker → `TIME_MS:REPORT`, what each says of itself (JSON)."""
+
+LOST: Final = "mon:lost"
+"""Hash: partition → `RECORDS:FENCE:EARLIEST:TIME_MS`: deleted before they were read."""
+
 RETRACTED: Final = ":retracted"
 """Suffix of the twin that holds what corrections took back."""
 

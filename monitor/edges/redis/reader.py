@@ -8,14 +8,16 @@ from typing import Any, Final
 
 import msgpack
 import numpy as np
+from pydantic import ValidationError
 
 from monitor.core.counters import CellKey, Counts
 from monitor.core.errors import StoreUnavailable
+from monitor.core.own_health import Lost, Outbox, OwnHealth, WorkerReport
 from monitor.edges.redis import keys
 from monitor.edges.redis.link import Link, options
 from monitor.edges.redis.payload import Limits, array
 from monitor.edges.redis.registry import names_of
-from monitor.ports import Partition, PartitionState
+from monitor.ports import EVALUATOR_VIEW, LOOKED_FIELD, Partition, PartitionState
 
 BEAT_FRESH_S: Final = 5.0
 """How long an owner's report counts as the present."""
@@ -183,6 +185,46 @@ class RedisReader:
             int(count or 0) for count in self._link.many(("GET", keys.outbox_dropped(slot)) for slot in slots)
         )
 
+    def own_health(self, models: Sequence[str]) -> OwnHealth:
+        """What workers say of themselves, what was lost, and what waits to be published."""
+        named = {f"alerts of {model}": keys.evaluator_slot(model) for model in models}
+        letters = [keys.shard_slot(shard) for shard in self._shards]
+        slots = [*named.values(), *letters]
+        asked = (
+            call
+            for slot in slots
+            for call in (
+                ("XLEN", keys.outbox(slot)),
+                ("XRANGE", keys.outbox(slot), "-", "+", "COUNT", 1),
+                ("GET", keys.outbox_dropped(slot)),
+            )
+        )
+        workers, lost, *found = self._link.many([("HGETALL", keys.WORKERS), ("HGETALL", keys.LOST), *asked])
+        now_ms = self.now_ms()
+        each = [_outbox(found[3 * row : 3 * row + 3], now_ms) for row in range(len(slots))]
+        outboxes = dict(zip(named, each, strict=False))
+        rest = each[len(named) :]
+        outboxes["dead letters"] = Outbox(
+            sum(outbox.waiting for outbox in rest),
+            max(outbox.oldest_s for outbox in rest),
+            sum(outbox.dropped for outbox in rest),
+        )
+        return OwnHealth(now_ms, _reports(workers, now_ms), dict(map(_lost, lost.items())), outboxes)
+
+    def evaluated_s(self, models: Sequence[str]) -> dict[str, float | None]:
+        """Model → seconds since its evaluator finished a look; None where none does."""
+        found = self._link.many(("HGET", keys.view(model, EVALUATOR_VIEW), LOOKED_FIELD) for model in models)
+        now_ms = self.now_ms()
+        return {
+            model: None if at_ms is None else max(0.0, (now_ms - int(at_ms)) / 1000)
+            for model, at_ms in zip(models, found, strict=True)
+        }
+
+    def view(self, model: str, name: str) -> dict[str, str]:
+        """A hash for people, empty where there is none."""
+        found: dict[bytes, bytes] = self._link.call("HGETALL", keys.view(model, name))
+        return {field.decode(): text.decode() for field, text in found.items()}
+
     def alive(self) -> bool:
         """Whether Redis answers."""
         try:
@@ -239,3 +281,28 @@ def _add(totals: list[Counts | None], rows: Sequence[int], parts: Sequence[Count
 def _pair(text: bytes) -> tuple[int, int]:
     first, _, second = text.partition(b":")
     return int(first), int(second)
+
+
+def _reports(found: Mapping[bytes, bytes], now_ms: int) -> tuple[tuple[WorkerReport, float], ...]:
+    reports = []
+    for text in found.values():
+        said_ms, _, report = text.partition(b":")
+        try:
+            reports.append(
+                (WorkerReport.model_validate_json(report), max(0.0, (now_ms - int(said_ms)) / 1000))
+            )
+        except ValidationError:
+            continue  # of another version
+    return tuple(sorted(reports, key=lambda pair: pair[0].worker))
+
+
+def _lost(item: tuple[bytes, bytes]) -> tuple[tuple[str, int], Lost]:
+    topic, _, number = item[0].decode().rpartition("-")
+    records, _, _, at_ms = item[1].split(b":")
+    return (topic, int(number)), Lost(int(records), int(at_ms))
+
+
+def _outbox(answers: Sequence[Any], now_ms: int) -> Outbox:
+    waiting, first, dropped = answers
+    oldest_ms = int(first[0][0].partition(b"-")[0]) if first else now_ms
+    return Outbox(int(waiting), max(0.0, (now_ms - oldest_ms) / 1000), int(dropped or 0))

@@ -39,6 +39,9 @@ STUB_PARTS: Final = 256
 LOST: Final = Fence(-1)
 """The fence of a registered partition that the store has lost."""
 
+REPORTS_KEPT_MS: Final = 3_600_000
+"""How long a worker that fell silent is remembered."""
+
 PUBLISHER_LEASE_MS: Final = 5_000
 """How long an outbox waits for the worker that was publishing it."""
 
@@ -226,6 +229,20 @@ class RedisStore:
                 for item in (str(partition), f"{position}:{end}")
             ]  # fmt: skip
             await self._link.script("beat", [keys.BEATS], *flat)
+
+    async def report(self, worker: str, report: str) -> None:
+        """Say what a worker has to say of itself; an empty report takes leave."""
+        await self._link.script("report", [keys.WORKERS], worker, report, REPORTS_KEPT_MS)
+
+    async def lost(self, partition: Partition, fence: int, earliest: int) -> int:
+        """Count the records of a partition that were deleted before they were read.
+
+        Safe to repeat, with a later `earliest` too.
+
+        Returns:
+            Records of it that were ever lost.
+        """
+        return int(await self._link.script("lost", [keys.LOST], str(partition), fence, earliest))
 
     async def judged_s(self, model: str) -> int:
         """See `monitor.ports.Store.judged_s`."""

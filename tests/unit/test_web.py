@@ -1,0 +1,120 @@
+"""The web pages of a worker: truthful, guarded, read only, and bounded."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+
+import aiohttp
+import pytest
+
+from monitor.config import Settings
+from monitor.core.errors import SettingsError
+from monitor.core.own_health import Lost, Outbox, OwnHealth, WorkerReport
+from monitor.edges.evaluator import Judged
+from monitor.edges.web.prometheus import render
+from monitor.edges.web.server import LOOPBACK_NAMES, Access, WebServer
+from monitor.edges.web.worker_metrics import SLICES_MAX, WorkerState, families
+from monitor.edges.web.worker_pages import worker_routes
+
+TOKEN = "a-token-of-some-length"
+WELL = WorkerState(WorkerReport(worker="w", joined=True), "1")
+ILL = WorkerState(WorkerReport(worker="w"), "1", problems=("the store does not answer",))
+
+
+async def ask(
+    state: WorkerState,
+    path: str,
+    access: Access | None = None,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+) -> tuple[int, str, Mapping[str, str]]:
+    server = WebServer(worker_routes(lambda: state), "127.0.0.1", 0, access or Access())
+    async with server, aiohttp.ClientSession() as client:
+        answer = await client.request(method, f"{server.url}{path}", headers=headers)
+        return answer.status, await answer.text(), dict(answer.headers)
+
+
+async def test_health_and_readiness_tell_the_truth() -> None:
+    assert (await ask(WELL, "/healthz"))[:2] == (200, "ok\n")
+    assert (await ask(WELL, "/readyz"))[:2] == (200, "ready\n")
+    assert (await ask(ILL, "/healthz"))[0] == 200, "a restart would not bring the store back"
+    assert (await ask(ILL, "/readyz"))[:2] == (503, "not ready\nthe store does not answer\n")
+    stuck = WorkerState(WELL.report, "1", live=False)
+    assert (await ask(stuck, "/healthz"))[0] == 503
+    assert (await ask(stuck, "/readyz"))[0] == 503
+
+
+async def test_without_the_token_there_is_a_word_and_no_more() -> None:
+    access = Access(TOKEN)
+    assert (await ask(ILL, "/readyz", access))[:2] == (503, "not ready\n")
+    status, text, headers = await ask(WELL, "/metrics", access)
+    assert (status, text) == (401, "a token is needed\n")
+    assert headers["WWW-Authenticate"].startswith("Basic")
+    basic = base64.b64encode(f"anyone:{TOKEN}".encode()).decode()
+    for shown in (f"Bearer {TOKEN}", f"Basic {basic}"):
+        assert (await ask(WELL, "/metrics", access, headers={"Authorization": shown}))[0] == 200
+    for wrong in ("Bearer other", "Basic !", f"Digest {TOKEN}", "Bearer"):
+        assert (await ask(WELL, "/metrics", access, headers={"Authorization": wrong}))[0] == 401
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+async def test_nothing_can_be_changed(method: str) -> None:
+    assert (await ask(WELL, "/metrics", method=method))[0] == 405
+
+
+async def test_every_answer_has_strict_headers() -> None:
+    for path in ("/healthz", "/metrics", "/nothing"):
+        _, _, headers = await ask(WELL, path)
+        assert headers["Content-Security-Policy"].startswith("default-src 'none'")
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Cache-Control"] == "no-store"
+
+
+async def test_a_page_elsewhere_cannot_read_what_is_bound_to_loopback() -> None:
+    access = Access(names=LOOPBACK_NAMES)
+    assert (await ask(WELL, "/metrics", access, headers={"Host": "evil.test:80"}))[0] == 421
+    assert (await ask(WELL, "/metrics", access))[0] == 200
+
+
+def test_metrics_name_everything_and_escape_hostile_names() -> None:
+    hostile = 'x="\\\n</script>'
+    view = {"requests": "12", "labelled": "5", "accuracy": "0.8", "accuracy_low": "0.7", "recall": ""}
+    judged = Judged((), 5_000, {f"5m/{hostile}": view, "join/1h": {"duplicates": "3"}})
+    own = OwnHealth(0, lost={("p", 2): Lost(9, 0)}, outboxes={"dead letters": Outbox(4, 2.0, 1)})
+    state = WorkerState(
+        WELL.report, "1", rejected={("p", "not_json"): 3}, lag={("p", 2): 7}, own=own, judged={"m": judged}
+    )
+    lines = render(families(state)).splitlines()
+    assert 'monitor_dead_letters_total{topic="p",reason="not_json"} 3' in lines
+    assert 'monitor_lag_records{topic="p",partition="2"} 7' in lines
+    assert 'monitor_records_lost_total{topic="p",partition="2"} 9' in lines
+    assert 'monitor_outbox_waiting{outbox="dead letters"} 4' in lines
+    assert 'monitor_join{model="m",what="duplicates"} 3' in lines
+    (accuracy,) = [line for line in lines if line.startswith("monitor_slice_metric{")]
+    assert r'slice="x=\"\\\n</script>",metric="accuracy"} 0.8' in accuracy
+    assert sum(line.startswith("monitor_slice_metric_low{") for line in lines) == 1
+
+
+def test_the_number_of_series_is_bounded() -> None:
+    views = {f"5m/s={i}": {"requests": str(i), "accuracy": "0.5"} for i in range(250)}
+    lines = render(families(WorkerState(WELL.report, "1", judged={"m": Judged((), 0, views)}))).splitlines()
+    shown = [line for line in lines if line.startswith("monitor_slice_metric{")]
+    assert len(shown) == SLICES_MAX
+    assert any('slice="s=249"' in line for line in shown), "those with most requests stay"
+    assert 'monitor_slices_beyond{model="m",window="5m"} 150' in lines
+
+
+def test_beyond_loopback_a_token_is_required_and_never_shown() -> None:
+    raw = {
+        "kafka": {"bootstrap_servers": "k:9092", "predictions": {"topics": ["p"]}},
+        "models": {"m": {"task": "binary"}},
+    }
+    with pytest.raises(SettingsError, match="can be reached from elsewhere"):
+        Settings.parse(raw | {"web": {"host": "0.0.0.0"}})
+    with pytest.raises(SettingsError) as short:
+        Settings.parse(raw | {"web": {"token": "hunter2"}})
+    assert "hunter2" not in str(short.value)
+    settings = Settings.parse(raw | {"web": {"host": "0.0.0.0", "token": TOKEN}})
+    assert TOKEN not in repr(settings)
+    assert Settings.parse(raw | {"web": {"host": "0.0.0.0", "behind_proxy": True}}).web.token is None
