@@ -19,6 +19,7 @@ from monitor.core.counters import DEFAULT_TIERS, DEMO_TIERS, Tier
 from monitor.core.errors import SettingsError
 from monitor.core.records import ModelName
 from monitor.core.schema.text import read_yaml
+from monitor.core.slices.spec import CategorySlice, CrossSlice, features_of
 
 TIERS: Final = {"default": DEFAULT_TIERS, "demo": DEMO_TIERS}
 
@@ -170,6 +171,13 @@ class Settings(Section):
                     f"models.{name}.entity: not in this release; "
                     "evidence is divided by the clustering of all rows"
                 )
+            secret = _sensitive(model)
+            found += [
+                f"models.{name}.slices: {feature} is marked sensitive; a slice for each value names the value"
+                for part in model.slice_specs
+                if isinstance(part, CategorySlice | CrossSlice)
+                for feature in sorted(secret.intersection(features_of(part)))
+            ]
             if model.feature_schema is None:
                 found.append(f"models.{name}.schema: none given; requests are counted but not validated")
             if model.reference is None:
@@ -177,6 +185,12 @@ class Settings(Section):
                     f"models.{name}.reference: none given; the model is learning and only schema alerts speak"
                 )
         return found
+
+
+def _sensitive(model: ModelSettings) -> set[str]:
+    """Features whose values are never shown."""
+    schema = model.feature_schema
+    return set() if schema is None else {name for name, f in schema.features.items() if f.sensitive}
 
 
 def _origin(place: Place, origins: Mapping[Place, str]) -> str:

@@ -199,13 +199,20 @@ def _depth(value: bytes) -> int:
     return deepest
 
 
-def dead_letter(rejected: Rejected, topic: str, partition: int) -> bytes:
-    """The record for the dead-letter topic, as JSON."""
-    head = rejected.value[:200].decode("utf-8", "backslashreplace")
+def dead_letter(rejected: Rejected, topic: str, partition: int, *, withheld: bool = False) -> bytes:
+    """The record for the dead-letter topic, as JSON.
+
+    Args:
+        rejected: the record.
+        topic: where it lies,
+        partition: and in which part; with its offset enough to find it.
+        withheld: nothing of the record itself is shown: what cannot be read cannot be masked.
+    """
+    head = "" if withheld else rejected.value[:200].decode("utf-8", "backslashreplace")
     escaped = head.encode("unicode_escape").decode("ascii")[:600]
     letter = DeadLetter(
         reason=str(rejected.reason),
-        detail=rejected.detail[:500],
+        detail="" if withheld else rejected.detail[:500],
         topic=topic,
         partition=partition,
         offset=rejected.offset,

@@ -65,7 +65,10 @@ class DeadLetter(Record):
     topic: str
     partition: int
     offset: int
-    value_head: str = Field(description="The first bytes of the record, escaped.", max_length=600)
+    value_head: str = Field(
+        description="The first bytes of the record, escaped; empty where a feature is marked sensitive.",
+        max_length=600,
+    )
     value_bytes: int = Field(ge=0, description="The record's full size.")
 
 

@@ -150,6 +150,8 @@ def _alerts(verdict: Verdict, records: Sequence[Any], client: Any) -> None:
     published: set[str] = set()
     for record in records:
         alert = json.loads(record.value)
+        if "alert_id" not in alert:
+            continue  # a heartbeat
         place = (alert["model"], alert["lease_epoch"], alert["sequence"])
         bodies.setdefault(place, set()).add(record.value)
         published.add(alert["alert_id"])

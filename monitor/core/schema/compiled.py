@@ -99,11 +99,13 @@ class CompiledSchema:
     Attributes:
         schema: what it was built from.
         names: feature names in the schema's order; a feature index counts in this tuple.
+        sensitive: some feature's values are never shown.
     """
 
     def __init__(self, schema: Declared) -> None:
         self.schema = schema
         self.names = tuple(schema.features)
+        self.sensitive = any(feature.sensitive for feature in schema.features.values())
         self._features = tuple(schema.features.values())
         self._forbid = schema.unexpected == "violate"
         self._plan = tuple(
