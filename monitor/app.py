@@ -42,7 +42,7 @@ from monitor.edges.kafka.connection import KafkaConnection
 from monitor.edges.kafka.flow import Flow
 from monitor.edges.kafka.options import KafkaWorkerConfig
 from monitor.edges.kafka.publisher import KafkaPublisher
-from monitor.edges.kafka.worker import create_app, run_worker
+from monitor.edges.kafka.worker import create_app, run_worker, until_signalled
 from monitor.edges.memory import MemoryStore, SystemClock
 from monitor.edges.model import open_client
 from monitor.edges.outbox import empty_outbox
@@ -57,6 +57,8 @@ from monitor.edges.redis.reader import RedisReader
 from monitor.edges.redis.store import RedisStore
 from monitor.edges.reference import as_record, count_reference
 from monitor.edges.views import ViewWriter
+from monitor.edges.web.dashboard import dashboard_routes
+from monitor.edges.web.page_data import page
 from monitor.edges.web.server import LOOPBACK_NAMES, Access, WebServer
 from monitor.edges.web.worker_metrics import WorkerState
 from monitor.edges.web.worker_pages import worker_routes
@@ -480,3 +482,25 @@ def topic_specs(settings: Settings, partitions: int = 4) -> list[topics.TopicSpe
         topics.TopicSpec(kafka.alerts.topic, 1, compacted=True),
         topics.TopicSpec(kafka.dead_letters.topic, 1),
     ]
+
+
+def serve_dashboard(settings: Settings, port: int) -> int:
+    """Serve the dashboard until SIGTERM or SIGINT.
+
+    Returns:
+        Exit code.
+    """
+    schemas = {name: model.feature_schema for name, model in settings.models.items()}
+    with contextlib.closing(open_reader(settings)) as reader:
+        metrics = MetricsReader(reader, settings.tiers)
+        routes = dashboard_routes(
+            list(schemas), lambda model, window: page(reader, metrics, schemas, model, window)
+        )
+
+        async def serve() -> None:
+            async with WebServer(routes, settings.web.host, port, web_access(settings)) as server:
+                print(server.url, flush=True)
+                await until_signalled()
+
+        asyncio.run(serve())
+    return 0

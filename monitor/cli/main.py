@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from monitor.cli import (
     alerts,
     check,
+    dashboard,
     demo,
     fairness,
     init,
@@ -66,6 +67,7 @@ app.command("up")(up.up)
 app.command("init")(init.init)
 app.command("check")(check.check)
 app.command("run")(run.run)
+app.command("dashboard")(dashboard.dashboard)
 app.command("replay")(replay.replay)
 app.command("slices")(slices.slices)
 app.command("fairness")(fairness.fairness)

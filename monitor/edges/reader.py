@@ -21,6 +21,7 @@ from monitor.core.counters import (
     CODES,
     CONFUSION,
     DEFAULT_TIERS,
+    FEATURES,
     JOIN,
     SCALARS,
     SCORES,
@@ -34,6 +35,7 @@ from monitor.core.counters import (
     SliceCounts,
     Tier,
 )
+from monitor.core.drift.layout import FAMILY
 from monitor.core.errors import QueryError
 from monitor.core.estimation import ESTIMATES, estimate_slices
 from monitor.core.estimation.slices import all_undefined
@@ -43,13 +45,22 @@ from monitor.core.metrics.per_class import confusion, per_class
 from monitor.core.probes.report import ProbesReport
 from monitor.core.reports import Groups, JoinReport, Point, SliceReport, ViolationRow
 from monitor.core.schema.violations import RECORD, Code
+from monitor.core.slices.spec import slice_key
 from monitor.core.tasks import Binary, Multiclass, Regression
 from monitor.core.times import format_duration
 from monitor.core.windows import Window, decompose
 from monitor.edges.labelled_history import LabelledHistory, Maturity
 from monitor.edges.model_names import ModelNames
 from monitor.edges.probe_reader import read_probes
-from monitor.edges.window_reader import CurveWindow, Duration, Instant, Question, WindowReader, duration_s
+from monitor.edges.window_reader import (
+    CurveWindow,
+    Duration,
+    Instant,
+    Question,
+    WindowReader,
+    add,
+    duration_s,
+)
 from monitor.ports import CounterReader
 
 POINTS_MAX: Final = 10_000
@@ -370,6 +381,64 @@ class MetricsReader:
         since_s = None if since is None else duration_s(since)
         slice_id = self._names.slice_id(model, wanted)
         return read_probes(self._reader, self._windows, model, since_s, wanted, slice_id)
+
+    def trends(
+        self, model: str, slices: Sequence[Mapping[str, str]], metric: str, since: Duration, steps: int
+    ) -> dict[str, list[Point]]:
+        """One metric of many slices, step by step over a window, in one read.
+
+        Args:
+            model: the model's name.
+            slices: definitions; those that are not known are left out.
+            metric: a metric of scalars or of values.
+            since: the window as a length of time until now.
+            steps: about how many steps; each is as long as a bucket at least.
+
+        Returns:
+            Slice key → its points.
+
+        Raises:
+            QueryError: as `slices`.
+        """
+        task = self._names.task(model)
+        chosen = metric_named(metric, task.name)
+        question = self._windows.question(model, since, None, None)
+        ids = {key: number for number, key in self._names.slices(model, None).items()}
+        keys = [key for key in map(slice_key, slices) if key in ids]
+        step_s = max(duration_s(since) // steps, min(tier.bucket_s for tier in self._windows.tiers))
+        step_s = next((t.bucket_s for t in self._windows.tiers if t.bucket_s >= step_s), step_s)
+        first_s = max(question.from_s, question.extent.begin_s) // step_s * step_s
+        spans = [(at_s, at_s + step_s) for at_s in range(first_s, question.to_s, step_s)]
+        question, windows = self._windows.cut(question, spans)
+        parts = [part for window in windows for part in window.parts]
+        kind = chosen.kind if chosen.kind in BESIDE else SCALARS
+        cells = self._windows.rows(SCALARS, model, [ids[key] for key in keys], parts)
+        beside = cells if kind is SCALARS else self._windows.rows(kind, model, [ids[k] for k in keys], parts)
+        found: dict[str, list[Point]] = {}
+        for key, scalars, arrays in zip(keys, cells, beside, strict=True):
+            points, at = [], 0
+            for span, window in zip(spans, windows, strict=True):
+                here = slice(at, at + len(window.parts))
+                at = here.stop
+                counts = SliceCounts(add(scalars[here], SCALARS.size))
+                if kind is not SCALARS:
+                    counts = counts.holding({kind: add(arrays[here], kind.size)}, task.unit)
+                points.append(Point(*span, requests=counts[Scalar.REQUESTS], estimate=chosen(counts, 0.95)))
+            found[key] = points
+        return found
+
+    def histograms(self, model: str, fingerprint: str, since: Duration) -> Counts | None:
+        """Counts of every feature in the window, laid out as the schema of that fingerprint says.
+
+        Raises:
+            QueryError: as `slices`.
+        """
+        layout_id = self._reader.registry(model, FAMILY).get(fingerprint)
+        if layout_id is None:
+            return None
+        question = self._windows.question(model, since, None, None)
+        window = decompose(FEATURES, self._windows.tiers, question.extent, *question.span)
+        return self._windows.sums(FEATURES, model, [layout_id], window.parts)[layout_id]
 
     def _estimates(
         self,

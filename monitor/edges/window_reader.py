@@ -175,6 +175,15 @@ class WindowReader:
             for row, number in enumerate(slices)
         }
 
+    def rows(
+        self, kind: Kind, model: str, slices: Sequence[int], parts: Sequence[Part]
+    ) -> list[list[Counts | None]]:
+        """The arrays of each slice, one for each of `parts`."""
+        keys = [CellKey(kind, tier, start_s, model, number) for number in slices for tier, start_s in parts]
+        arrays = self._reader.read(keys)
+        width = len(parts)
+        return [arrays[row * width : (row + 1) * width] for row in range(len(slices))]
+
     def total(self, kind: Kind, model: str, window: Window) -> Counts:
         """The array of all traffic, summed over a window."""
         return self.sums(kind, model, [ALL_SLICE], window.parts)[ALL_SLICE]

@@ -210,6 +210,12 @@ async def _stop(app: ChunkApp) -> bool:
     return True
 
 
+async def until_signalled() -> None:
+    """Wait for SIGTERM or SIGINT."""
+    with _signals() as told:
+        await told.wait()
+
+
 @contextlib.contextmanager
 def _signals() -> Iterator[asyncio.Event]:
     """An event that SIGTERM and SIGINT set."""

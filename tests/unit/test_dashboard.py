@@ -1,0 +1,86 @@
+"""The dashboard: what it shows, and that hostile names stay text."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import aiohttp
+
+from monitor.core.metrics.estimate import Estimate
+from monitor.core.own_health import Blindness, Cause, OwnHealth, WorkerReport
+from monitor.core.reports import JoinReport, Point, SliceReport
+from monitor.core.slices.spec import slice_key
+from monitor.core.windows import Window
+from monitor.edges.web.dashboard import dashboard_routes, html
+from monitor.edges.web.page_data import Page, Picture
+from monitor.edges.web.server import Access, WebServer
+
+WINDOW = Window(0, 60, 0, 60, ())
+HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>\ud800'"
+
+
+class Tags(HTMLParser):
+    """Names and attributes of all elements, and all text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self.attributes: set[str] = set()
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.append(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def page_of(slice_: dict[str, str], *, blind: bool = False) -> Page:
+    metrics = {"accuracy": Estimate(0.83, 0.8, 0.86), "recall": Estimate.undefined("no labelled rows")}
+    reports = [SliceReport({}, 200, 100, metrics, WINDOW), SliceReport(slice_, 50, 5, metrics, WINDOW)]
+    points = [Point(i, i + 1, 10, Estimate(0.8 + i / 100)) for i in range(3)]
+    report = WorkerReport(worker=HOSTILE.replace("\ud800", ""), rejected={"not_json": 3})
+    cause = Cause(Blindness.NO_WORKER, "", "no worker runs", "Start `monitor run`.")
+    return Page(
+        "m", ["m", "other"], "1h", [], OwnHealth(0, [(report, 1.0)]), [cause] if blind else [],
+        reports, 0, {slice_key(slice_): points}, "accuracy", JoinReport({"duplicates": 2}, 1, WINDOW),
+        [Picture(HOSTILE, [0.4, 0.6], [0.5, 0.5], [HOSTILE, "b"])],
+    )  # fmt: skip
+
+
+def test_hostile_names_stay_text() -> None:
+    found = Tags(html(page_of({"city": HOSTILE})))
+    assert found.names.count("script") == 1, "the page's own"
+    assert "img" not in found.names
+    assert "onerror" not in found.attributes
+    assert "style" not in found.attributes, "the policy would refuse it"
+    assert "<script>alert(1)</script>" in found.text
+
+
+def test_a_page_shows_metrics_with_intervals_and_courses() -> None:
+    text = html(page_of({"sex": "Female"}))
+    found = Tags(text)
+    for part in ("sex=Female", "0.83", "0.8 – 0.86", "duplicates 2", "orphans 1", "Nothing is wrong"):
+        assert part in found.text
+    assert found.names.count("polyline") == 1
+    assert "recall" not in found.text, "undefined for all traffic: no column"
+
+
+def test_blind_is_not_well() -> None:
+    text = Tags(html(page_of({"sex": "Female"}, blind=True))).text
+    assert "The monitor may be blind: no worker runs" in text
+    assert "Nothing is wrong" not in text
+
+
+async def test_only_what_is_there_is_served() -> None:
+    routes = dashboard_routes(["m"], lambda model, window: page_of({"sex": "Female"}))
+    async with WebServer(routes, "127.0.0.1", 0, Access()) as server, aiohttp.ClientSession() as client:
+        for path, status in (
+            ("/", 200), ("/models/m?window=5m", 200), ("/models/m?window=9y", 404), ("/models/x", 404),
+            ("/static/dashboard.js", 200), ("/static/dashboard.css", 200), ("/static/..%2fserver.py", 404),
+        ):  # fmt: skip
+            answer = await client.get(f"{server.url}{path}")
+            assert answer.status == status, path
+            await answer.read()
