@@ -177,7 +177,7 @@ async def run(log: Log, store: MemoryStore, cuts: list[int]) -> CounterReader:
     return store.reader()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(REQUESTS, st.integers(1, 3), st.lists(st.integers(1, 9), min_size=1, max_size=4), st.randoms())
 def test_histograms_equal_a_recount(requests: list[Any], shards: int, cuts: list[int], rng: Any) -> None:
     messages = [message(at, request, place) for at, request in enumerate(requests) for place in request[-1]]

@@ -107,7 +107,7 @@ def shown(columns: Any) -> Any:
     return json.dumps([str(value) for value in columns])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.sampled_from(["violate", "tolerate"]),
     st.sampled_from(MAPPINGS),
@@ -172,7 +172,7 @@ def test_both_ways_read_the_same(
             assert np.array_equal(cells[0].scale, cells[1].scale)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.sampled_from(["one", "two", "three"]), CHANGES, MUTATIONS), max_size=6))
 def test_labels_too(records: list[tuple[str, dict[str, str], tuple[int, int] | None]]) -> None:
     mapping, known = Mapping.parse(), PLANS["violate"]

@@ -16,8 +16,6 @@ from monitor.core.schema import Code, CompiledSchema, Feature, FeatureSchema, Fe
 from monitor.core.schema.inference import infer
 from monitor.core.schema.violations import RECORD_INDEX, TEXT_MAX
 
-UNTIMED = settings(deadline=None)  # a busy machine breaks no law
-
 TEXT = st.text(max_size=12)
 HOSTILE_TEXT = st.one_of(
     TEXT,
@@ -94,7 +92,7 @@ def chunks(draw: st.DrawFn) -> tuple[FeatureSchema, list[Any]]:
 
 
 @given(chunks())
-@settings(UNTIMED, max_examples=500)
+@settings(max_examples=500)
 def test_the_account_of_a_chunk_is_that_of_its_records_one_by_one(
     chunk: tuple[FeatureSchema, list[Any]],
 ) -> None:
@@ -128,7 +126,7 @@ def near(draw: st.DrawFn) -> tuple[Feature, Any]:
 
 @given(near())
 @example((Feature(type=FeatureType.CATEGORY, categories=("a",), max_length=0), "a"))
-@settings(UNTIMED, max_examples=1_000)
+@settings(max_examples=1_000)
 def test_the_compiled_validator_passes_only_what_the_judges_pass(judged: tuple[Feature, Any]) -> None:
     feature, value = judged
     # One feature alone, so that no other hides what the validator lets through.
@@ -140,7 +138,6 @@ def test_the_compiled_validator_passes_only_what_the_judges_pass(judged: tuple[F
 
 
 @given(chunks())
-@settings(UNTIMED)
 def test_every_violation_has_a_bounded_sentence(chunk: tuple[FeatureSchema, list[Any]]) -> None:
     schema, records = chunk
     account = schema.compiled.check_chunk(records)
@@ -153,7 +150,6 @@ def test_every_violation_has_a_bounded_sentence(chunk: tuple[FeatureSchema, list
 
 
 @given(chunks())
-@settings(UNTIMED)
 def test_check_of_one_record_tells_what_the_chunk_tells(chunk: tuple[FeatureSchema, list[Any]]) -> None:
     schema, records = chunk
     account = schema.compiled.check_chunk(records)
@@ -162,7 +158,6 @@ def test_check_of_one_record_tells_what_the_chunk_tells(chunk: tuple[FeatureSche
 
 
 @given(chunks(), st.integers(0, 6))
-@settings(UNTIMED)
 def test_chunks_may_be_cut_anywhere(chunk: tuple[FeatureSchema, list[Any]], cut: int) -> None:
     schema, records = chunk
     whole = schema.compiled.check_chunk(records)
@@ -210,7 +205,7 @@ JUDGED = features().filter(lambda f: f.type not in {FeatureType.STRING, FeatureT
 
 
 @given(JUDGED, VALUES)
-@settings(UNTIMED, max_examples=500)
+@settings(max_examples=500)
 def test_numbers_and_booleans_agree_with_an_oracle(feature: Feature, value: Any) -> None:
     compiled = CompiledSchema(FeatureSchema(features={"f": feature}))
     code = oracle(feature, value)
@@ -218,7 +213,6 @@ def test_numbers_and_booleans_agree_with_an_oracle(feature: Feature, value: Any)
 
 
 @given(features(), VALUES)
-@settings(UNTIMED)
 def test_absence_and_surplus_are_counted_once(feature: Feature, value: Any) -> None:
     schema = FeatureSchema(features={"f": feature})
     missing = [(0, Code.MISSING)] if feature.required else []
@@ -228,13 +222,12 @@ def test_absence_and_surplus_are_counted_once(feature: Feature, value: Any) -> N
 
 
 @given(schemas())
-@settings(UNTIMED, max_examples=200)
+@settings(max_examples=200)
 def test_a_dumped_schema_reads_back_equal(schema: FeatureSchema) -> None:
     assert FeatureSchema.parse(schema.text()) == schema
 
 
 @given(st.one_of(VALUES, st.fixed_dictionaries({"features": st.dictionaries(TEXT, VALUES, max_size=3)})))
-@settings(UNTIMED)
 def test_any_document_is_read_or_refused_with_reasons(document: Any) -> None:
     try:
         text = yaml.safe_dump(document, allow_unicode=True)
@@ -254,7 +247,6 @@ def problems_of(text: str) -> list[str]:
 
 
 @given(st.lists(st.dictionaries(NAMES.filter(bool) | HOSTILE_TEXT, VALUES | SCALARS, max_size=4), max_size=8))
-@settings(UNTIMED)
 def test_any_sample_makes_a_schema_that_reads_back(rows: list[dict[str, Any]]) -> None:
     try:
         schema = infer(rows * 20)
@@ -268,7 +260,6 @@ def test_any_sample_makes_a_schema_that_reads_back(rows: list[dict[str, Any]]) -
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**70), 2**70), min_size=1))
-@settings(UNTIMED)
 def test_an_inferred_number_accepts_its_sample(values: list[float]) -> None:
     schema = infer({"f": values * 20})
     assert len(schema.compiled.check_chunk([{"f": value} for value in values])) == 0

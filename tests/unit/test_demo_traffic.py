@@ -86,7 +86,7 @@ def test_records_are_in_plain_form_and_never_of_the_future() -> None:
 
 
 @given(st.lists(st.floats(0.01, 0.9), min_size=1, max_size=40), st.floats(1, 120))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_pace_of_the_machine_changes_nothing(steps: list[float], rate_per_s: float) -> None:
     plan = Timeline((), 4.0)
     smooth, expected = traffic(plan, rate_per_s)

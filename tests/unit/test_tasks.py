@@ -198,7 +198,7 @@ def arrays(store: MemoryStore, kinds: tuple[Kind, ...]) -> dict[tuple[str, int, 
     return found
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.data())
 def test_sums_do_not_depend_on_order_pieces_repeats_or_corrections(data: st.DataObject) -> None:
     n = data.draw(st.integers(1, 12))
