@@ -70,6 +70,10 @@ RANKED_MAX: Final = 32_768
 """Labelled rows of a slice in a window up to which they are read one by one, where they are kept."""
 
 
+_STEPS_S: Final = (1, 10, 20, 30, 60, 120, 300, 600, 1_800, 3_600, 86_400)
+"""Steps of trends: whole buckets of the usual tiers."""
+
+
 class MetricsReader:
     """Answers questions about models from the store's counters.
 
@@ -382,6 +386,11 @@ class MetricsReader:
         slice_id = self._names.slice_id(model, wanted)
         return read_probes(self._reader, self._windows, model, since_s, wanted, slice_id)
 
+    def quick_metrics(self, model: str) -> list[str]:
+        """Names of the metrics of a model that need no curves, label coverage aside."""
+        chosen = METRICS_OF[self._names.task(model).name]
+        return [metric.name for metric in chosen if metric.kind in FINE and metric.name != "coverage"]
+
     def trends(
         self, model: str, slices: Sequence[Mapping[str, str]], metric: str, since: Duration, steps: int
     ) -> dict[str, list[Point]]:
@@ -405,8 +414,8 @@ class MetricsReader:
         question = self._windows.question(model, since, None, None)
         ids = {key: number for number, key in self._names.slices(model, None).items()}
         keys = [key for key in map(slice_key, slices) if key in ids]
-        step_s = max(duration_s(since) // steps, min(tier.bucket_s for tier in self._windows.tiers))
-        step_s = next((t.bucket_s for t in self._windows.tiers if t.bucket_s >= step_s), step_s)
+        least_s = max(duration_s(since) / steps, self._windows.tiers[0].bucket_s)
+        step_s = next((step_s for step_s in _STEPS_S if step_s >= least_s), _STEPS_S[-1])
         first_s = max(question.from_s, question.extent.begin_s) // step_s * step_s
         spans = [(at_s, at_s + step_s) for at_s in range(first_s, question.to_s, step_s)]
         question, windows = self._windows.cut(question, spans)

@@ -18,7 +18,7 @@ from monitor.core.slices.spec import slice_key
 from monitor.edges.views import slice_name
 from monitor.edges.web.page_data import WINDOWS, Page, Picture
 
-_COLUMNS = 7
+_COLUMNS = 6
 _TYPES = {"dashboard.css": "text/css", "dashboard.js": "text/javascript"}
 
 
@@ -61,6 +61,7 @@ def html(page: Page) -> str:
     models = "".join(
         _link(f"/models/{quote(m)}?window={page.window}", m, m == page.model) for m in page.models
     )
+    others = f"<nav>{models}</nav>" if len(page.models) > 1 else ""
     windows = "".join(_link(f"/models/{quote(page.model)}?window={w}", w, w == page.window) for w in WINDOWS)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -68,7 +69,7 @@ def html(page: Page) -> str:
         f"<title>{_text(page.model)} · monitor</title>"
         '<link rel="stylesheet" href="/static/dashboard.css">'
         '<script defer src="/static/dashboard.js"></script>'
-        f"</head><body><header><h1>{_text(page.model)}</h1><nav>{models}</nav><nav>{windows}</nav>"
+        f"</head><body><header><h1>{_text(page.model)}</h1>{others}<nav>{windows}</nav>"
         '<b id="stale" class="bad" hidden>Out of date: the dashboard does not answer.</b></header>'
         f"<main>{_alerts(page)}{_slices(page)}{_pictures(page.pictures)}{_labels(page)}{_own(page)}</main>"
         "</body></html>"
@@ -86,24 +87,28 @@ def _alerts(page: Page) -> str:
 
 
 def _alert(alert: Alert) -> str:
-    lines = [alert.advice, *alert.notes]
     foot = f"{alert.kind.value} · since {alert.began_at:%Y-%m-%d %H:%M:%S} UTC · {alert.rows:,} rows"
     if alert.request_ids:
         foot += f" · e.g. {', '.join(alert.request_ids[:3])}"
-    return _card("bad" if alert.severity is Severity.PAGE else "warn", alert.summary, lines, foot)
+    kind = "bad" if alert.severity is Severity.PAGE else "warn"
+    return _card(kind, alert.summary, [alert.advice], foot, alert.notes, alert.identity)
 
 
-def _card(kind: str, title: str, lines: Iterable[str], foot: str = "") -> str:
+def _card(
+    kind: str, title: str, lines: Iterable[str], foot: str = "", notes: Sequence[str] = (), key: str = ""
+) -> str:
     body = "".join(f"<p>{_text(line)}</p>" for line in lines)
     small = f'<p class="dim">{_text(foot)}</p>' if foot else ""
+    if notes:
+        told = "".join(f"<p>{_text(note)}</p>" for note in notes)
+        small += f'<details class="dim" data-key="{_text(key)}"><summary>more</summary>{told}</details>'
     return f'<div class="card {kind}"><b>{_text(title)}</b>{body}{small}</div>'
 
 
 def _slices(page: Page) -> str:
     if page.note:
         return f'<h2>Slices</h2><p class="dim">{_text(page.note)}</p>'
-    names = [n for n, e in page.slices[0].metrics.items() if e.value is not None and n != "label_coverage"]
-    names = names[:_COLUMNS]
+    names = [n for n, e in page.slices[0].metrics.items() if e.value is not None][:_COLUMNS]
     heads = "".join(
         f"<th data-sort>{_text(n.replace('_', ' '))}</th>" for n in ("slice", "requests", "labelled", *names)
     )
@@ -111,8 +116,8 @@ def _slices(page: Page) -> str:
     more = f'<p class="dim">{page.beyond:,} smaller slices are not shown.</p>' if page.beyond else ""
     trend = _text(page.trend_metric.replace("_", " "))
     return (
-        f'<h2>Slices, last {page.window}</h2><div class="wide"><table id="slices"><thead><tr>{heads}'
-        f"<th>{trend}</th></tr></thead><tbody>{rows}</tbody></table></div>{more}"
+        f'<h2>Slices, last {page.window}</h2><div class="wide tall"><table id="slices"><thead><tr>{heads}'
+        f"<th>{trend}, course</th></tr></thead><tbody>{rows}</tbody></table></div>{more}"
     )
 
 

@@ -101,7 +101,8 @@ def page(
     own = store.own_health(models)
     blind = causes(own, store.evaluated_s(models), _LOST_WITHIN_S)
     try:
-        reports = metrics.slices(model, since=window, estimates=False)
+        quick = metrics.quick_metrics(model)  # curves of every slice would take most of a second
+        reports = metrics.slices(model, since=window, metrics=quick, estimates=False)
         whole, *rest = reports
         shown = [whole, *sorted(rest, key=lambda report: -report.requests)[: SLICES_MAX - 1]]
         trend = "mean_absolute_error" if "mean_absolute_error" in whole.metrics else "accuracy"

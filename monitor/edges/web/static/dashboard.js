@@ -25,7 +25,12 @@ setInterval(async () => {
     const answer = await fetch(location.href);
     if (!answer.ok) throw new Error();
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const open = [...document.querySelectorAll("details[open]")].map((item) => item.dataset.key);
+    const at = document.querySelector(".tall")?.scrollTop ?? 0;
     document.querySelector("main").replaceWith(page.querySelector("main"));
+    for (const item of document.querySelectorAll("details")) item.open = open.includes(item.dataset.key);
+    const tall = document.querySelector(".tall");
+    if (tall) tall.scrollTop = at;
     for (const [id, by] of sorted) { const table = document.getElementById(id); if (table) sort(table, by.column, by.down); }
     mark.hidden = true;
   } catch { mark.hidden = false; }
