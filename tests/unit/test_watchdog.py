@@ -12,6 +12,7 @@ from monitor.edges.kafka.watchdog import Watchdog
 from monitor.ports import Partition
 
 PLACE = Partition("predictions", 0)
+OTHER = Partition("predictions", 1)
 STALL_S, JOIN_S = 60.0, 90.0
 
 
@@ -49,7 +50,7 @@ class World:
     async def ends(self) -> Mapping[Partition, int]:
         if not self.brokers_up:
             raise KafkaError("no answer")
-        return {PLACE: self.end}
+        return {PLACE: self.end, OTHER: 10_000}
 
     async def bitten_s(self) -> float | None:
         """When the watchdog ended the worker; None when it let it live for an hour."""
@@ -68,6 +69,25 @@ async def test_a_stall_is_bitten() -> None:
     bitten_s = await World(life).bitten_s()
     assert bitten_s is not None
     assert 600 + STALL_S <= bitten_s <= 600 + 1.5 * STALL_S
+
+
+async def test_a_partition_that_stands_while_others_move_waits_longer_but_not_for_ever() -> None:
+    def life(world: World) -> None:
+        world.end = 100
+        world.flow.placed(OTHER, int(world.now_s))
+
+    bitten_s = await World(life).bitten_s()
+    assert bitten_s is not None
+    assert 5 * STALL_S <= bitten_s <= 5.5 * STALL_S
+
+
+async def test_its_turn_comes_late_and_it_is_left_alone() -> None:
+    def life(world: World) -> None:
+        world.end = 100
+        world.flow.placed(OTHER, int(world.now_s))
+        world.flow.placed(PLACE, int(world.now_s) // 200)
+
+    assert await World(life).bitten_s() is None
 
 
 async def test_progress_however_slow_and_an_idle_partition_are_left_alone() -> None:
@@ -130,6 +150,17 @@ async def test_a_partition_that_went_away_is_forgotten() -> None:
     def life(world: World) -> None:
         world.end = 100
         if world.now_s > 30:
+            world.flow.revoke(PLACE)
+
+    assert await World(life).bitten_s() is None
+
+
+async def test_a_partition_that_comes_back_has_its_time_again() -> None:
+    def life(world: World) -> None:
+        world.end = 100
+        if world.now_s % 100 < 50:
+            world.flow.placed(PLACE, 0)
+        else:
             world.flow.revoke(PLACE)
 
     assert await World(life).bitten_s() is None

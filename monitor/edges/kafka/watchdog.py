@@ -7,6 +7,7 @@ position moves past it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
@@ -15,6 +16,9 @@ from monitor.edges.kafka.flow import Flow
 from monitor.ports import Clock, Partition
 
 _CHECKS_PER_PATIENCE: Final = 6
+
+_TURNS: Final = 5
+"""A partition may stand so many times longer while others move: a worker that is late serves them in turn."""
 
 Ends = Callable[[], Awaitable[Mapping[Partition, int]]]
 """End offsets of every partition of the topics read; `KafkaError` when the brokers cannot be reached."""
@@ -27,7 +31,8 @@ class Watchdog:
         flow: of the worker.
         ends: see `Ends`.
         excused: True during an outage that is not the worker's fault.
-        stall_s: records to read but no progress for so long is a stall.
+        stall_s: records to read but no progress for so long is a stall; of one partition while others
+            move, five times as long.
         join_s: not let into the group for so long is one too.
         clock: paces it.
     """
@@ -43,6 +48,7 @@ class Watchdog:
         self._clock = clock
         self._at: dict[Partition, int] = {}
         self._since_s: dict[Partition, float] = {}
+        self._moved_s = -math.inf
         self._out_since_s: float | None = None
 
     async def stalled(self) -> str:
@@ -70,16 +76,25 @@ class Watchdog:
         self._out_since_s = None
         standing = self._flow.standing
         self._at = {partition: at for partition, at in self._at.items() if partition in standing}
+        self._since_s = {
+            partition: at_s for partition, at_s in self._since_s.items() if partition in standing
+        }
         for partition, (position, _) in standing.items():
-            if position >= ends.get(partition, 0) or position > self._at.get(partition, -1):
+            moved = position > self._at.get(partition, position)
+            if moved:
+                self._moved_s = now_s
+            if moved or position >= ends.get(partition, 0):
                 self._since_s[partition] = now_s
             self._at[partition] = position
+        patience_s = self._stall_s * (_TURNS if now_s - self._moved_s < self._stall_s else 1)
+        for partition, (position, _) in standing.items():
             waited_s = now_s - self._since_s.setdefault(partition, now_s)
-            if waited_s >= self._stall_s:
+            if waited_s >= patience_s:
                 return f"{partition} stands at {position} of {ends[partition]} for {waited_s:.0f} s"
         return None
 
     def _forgive(self) -> None:
         self._at.clear()
         self._since_s.clear()
+        self._moved_s = -math.inf
         self._out_since_s = None
