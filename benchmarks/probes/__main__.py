@@ -2,8 +2,8 @@
 
     python -m benchmarks.probes [--quick] [--only SECTION …] [--model MODEL …] [--out FOLDER]
 
-Writes probes.json (its own keys: models, peers, planted, versions), probes.md and pictures to
-benchmarks/reports. UCI Adult is read from MONITOR_TEST_DATA, or ../shared/data.
+Writes probes.json (its own keys: models, peers, planted, budget, ingest, ingest_ratio, versions), probes.md
+and pictures to benchmarks/reports. UCI Adult is read from MONITOR_TEST_DATA, or ../shared/data.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.probes import against, peers, planted, worlds
+from benchmarks.probes import against, live, peers, planted, worlds
 from benchmarks.probes.page import page, pictures
 from benchmarks.probes.report import REPORTS, read, update
 
-SECTIONS = ("models", "peers", "planted")
+SECTIONS = ("models", "peers", "planted", "budget", "ingest")
 _PEER_MODELS = ("lightgbm", "mlp")
 _CONSOLE = Console(stderr=True)
 
@@ -40,13 +40,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     warnings.filterwarnings("ignore", message="X does not have valid feature names")
     held = {} if set(options.model) == set(worlds.MODELS) else read(options.out).get("models", {})
     measure = {
-        "models": lambda quick: {**held, **_models(quick, options.model)},
-        "peers": _peers,
-        "planted": _planted,
+        "models": lambda: {"models": {**held, **_models(options.quick, options.model)}},
+        "peers": lambda: {"peers": _peers(options.quick)},
+        "planted": lambda: {"planted": _planted(options.quick)},
+        "budget": lambda: {"budget": live.budget(15.0 if options.quick else 90.0)},
+        "ingest": lambda: live.ingest(2 if options.quick else 12),
     }
     for name in options.only:
         began = perf_counter()
-        report = update({name: measure[name](options.quick), "versions": _versions()}, options.out)
+        report = update({**measure[name](), "versions": _versions()}, options.out)
         _CONSOLE.print(f"{name}: {perf_counter() - began:.0f} s")
     drawn = pictures(report)
     for name, picture in drawn.items():

@@ -30,6 +30,7 @@ def page(report: Mapping[str, Any], drawn: Mapping[str, str]) -> str:
             *_models(report.get("models", {})),
             *_peers(report.get("peers", {}), drawn),
             *_planted(report.get("planted", {})),
+            *_live(report),
         ]
     )
 
@@ -95,6 +96,34 @@ def _peers(peers: Mapping[str, Any], drawn: Mapping[str, str]) -> list[str]:
         "",
     ]
     return [*text, *(f"![{name}](probes_{name}.svg)" for name in drawn), ""]
+
+
+def _live(report: Mapping[str, Any]) -> list[str]:
+    text: list[str] = []
+    if budget := report.get("budget"):
+        text += [
+            "## The budget, seen by the model's server",
+            "",
+            f"{budget['workers']} workers, {budget['allowed']:g} rows a second allowed and a burst of "
+            f"{budget['burst']}, for {budget['seconds']} s: at most **{budget['max_in_a_second']}** rows in",
+            f"any second, wherever it begins; {budget['rows_per_s']} a second over all, in {budget['calls']} "
+            "calls.",
+            "",
+        ]
+    if "ingest_ratio" in report:
+        one = report["ingest"]
+        text += [
+            "## What ingest pays",
+            "",
+            f"Records a second while a prober works beside the loop ({one['budget_rows_per_s']:g} rows a",
+            f"second, a sample of {one['sample']:.0%}) over those while it rests: "
+            f"**{report['ingest_ratio']:.3f}**, the median of {one['pairs']}",
+            f"pairs of stretches of {one['records_a_phase']:,} predictions in turns (quartiles "
+            f"{one['ratio_quartiles'][0]:.3f} and {one['ratio_quartiles'][1]:.3f}); by CPU seconds "
+            f"{one['ratio_cpu']:.3f}. {one['rows_asked']:,} rows were asked.",
+            "",
+        ]
+    return text
 
 
 def _planted(planted: Mapping[str, Any]) -> list[str]:

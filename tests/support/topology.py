@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as MappingABC
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,7 @@ from monitor.core.mapping import Mapping
 from monitor.core.plan import ModelPlan
 from monitor.core.slices import SliceAssigner, VersionSlice, parse_slice
 from monitor.core.tasks import Binary
-from monitor.edges.ingest import Ingest, Source
+from monitor.edges.ingest import Ingest, Source, Tap
 from monitor.edges.memory import ManualClock
 from monitor.ports import CounterReader, Partition, Store
 from tests.support.traffic import SLICES, YOUNG, Cell, Message
@@ -83,10 +84,11 @@ class Worker:
     log: Log
     models: dict[str, ModelPlan]
     positions: dict[Partition, int] = field(default_factory=dict)
+    taps: MappingABC[str, Tap] = field(default_factory=dict)
     ingest: Ingest = field(init=False)
 
     def __post_init__(self) -> None:
-        self.ingest = Ingest(self.store, self.models, SOURCES, self.rewind, ManualClock())
+        self.ingest = Ingest(self.store, self.models, SOURCES, self.rewind, ManualClock(), taps=self.taps)
 
     async def rewind(self, partition: Partition, offset: int) -> None:
         """Read a partition again from an offset."""
