@@ -380,6 +380,22 @@ def test_a_series_of_a_metric(traffic: Traffic) -> None:
     assert [point.estimate.value is not None for point in recent] == [True, True, True]
 
 
+def test_trends_are_the_series_of_each_slice(traffic: Traffic) -> None:
+    slices = [{}, {"sex": "Female"}, {"sex": "unknown"}]
+    trends = traffic.reader.trends("income", slices, "accuracy", "1h", 12)
+    assert list(trends) == [slice_key({}), slice_key({"sex": "Female"})]
+    for slice_ in slices[:2]:
+        points = trends[slice_key(slice_)]
+        assert points == traffic.reader.series("income", slice_, "accuracy", since="1h", step=300)
+        assert any(point.requests for point in points)
+
+
+def test_quick_metrics_need_no_curves(traffic: Traffic) -> None:
+    quick = traffic.reader.quick_metrics("income")
+    assert "accuracy" in quick
+    assert not {"roc_auc", "pr_auc", "coverage"} & set(quick)
+
+
 def test_a_series_over_expired_curves_has_no_values() -> None:
     stopped = Traffic()
     stopped.shelf.forget(SCORES, "1m", NOON + 300)
