@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from monitor.core.records import Alert
 
 
+_LOST_WITHIN_S = 86_400.0
+
+
 def alerts(
     model: Annotated[str | None, typer.Argument(help="Only this model; all where left out.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Stream from the alerts topic.")] = False,
@@ -58,9 +61,14 @@ def alerts(
         return
 
     from monitor.app import open_reader
+    from monitor.core.own_health import causes
 
     with closing(open_reader(settings)) as reader:
         stored = [text for name in settings.models for text in reader.alerts(name).values()]
+        names = list(settings.models)
+        blind = causes(reader.own_health(names), reader.evaluated_s(names), _LOST_WITHIN_S)
+    for cause in blind:
+        console(stderr=True).print(f"monitor: may be blind: {cause.text}. {cause.advice}", markup=False)
     found = sorted(filter(wanted, map(Alert.model_validate_json, stored)), key=last_what_matters)
     shown = [alert for alert in found if everything or alert.state is not AlertState.RESOLVED]
     if not as_json and not any(alert.state is AlertState.OPEN for alert in shown):

@@ -198,7 +198,8 @@ class _Demo:
 
     def _stay(self, stage: Stage) -> None:
         sys.stderr.write(
-            f"Still running. Try: monitor slices -c {stage.settings_path} --since 15m\nCtrl-C ends it.\n"
+            f"Still running. Try: monitor slices -c {stage.settings_path} --since 15m\n"
+            f"Or its pages: monitor dashboard -c {stage.settings_path}\nCtrl-C ends it.\n"
         )
         while True:
             stage.worker.check()
