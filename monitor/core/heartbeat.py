@@ -33,7 +33,9 @@ def heartbeat(
         state: after the look.
         own: what the monitor knows about itself.
     """
-    blind = [] if own is None else [str(cause) for cause in causes(own, {}, _LOST_WITHIN_S)]
+    found = [] if own is None else causes(own, {}, _LOST_WITHIN_S)
+    # Whoever says this is a worker, though it may not have reported yet.
+    blind = [str(cause) for cause in found if cause.code is not Blindness.NO_WORKER]
     blind += [f"{Blindness.STALLED.value}: {partition}" for partition in sorted(state.stalls.reported)]
     return Heartbeat(
         model=model,

@@ -90,3 +90,4 @@ def test_a_heartbeat_says_how_far_and_how_blind() -> None:
     assert beat.evaluated_until is not None
     assert Heartbeat.model_validate_json(beat.model_dump_json()) == beat
     assert heartbeat("m", 7, NOW_MS, 0, EvaluatorState(), own()).evaluated_until is None
+    assert heartbeat("m", 7, NOW_MS, 0, EvaluatorState(), OwnHealth(NOW_MS)).blind == [], "it is a worker's"
