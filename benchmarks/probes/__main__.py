@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=REPORTS, help="folder of the report")
     options = parser.parse_args(arguments)
     warnings.filterwarnings("ignore", message="X does not have valid feature names")
+    warnings.filterwarnings("ignore", message=".*sklearn.utils.parallel.delayed")  # a forest, each call
     held = {} if set(options.model) == set(worlds.MODELS) else read(options.out).get("models", {})
     measure = {
         "models": lambda: {"models": {**held, **_models(options.quick, options.model)}},

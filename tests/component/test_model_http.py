@@ -54,6 +54,7 @@ async def test_rows_are_asked_in_batches_and_answers_come_in_order() -> None:
 
     async with asking(by(answer), rows_max=3) as (client, asked):
         found = await client.ask([{"x": i} for i in range(8)])
+        assert await client.ask([]) == []
     assert scores(found) == [i / 100 for i in range(8)]
     assert [len(document["instances"]) for document in asked.documents] == [3, 3, 2]
 
