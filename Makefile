@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check fix bench bench-detection bench-probes bench-types schemas clean help
+.PHONY: demo test check fix bench bench-detection bench-probes bench-types chaos schemas clean help
 
 help:  ## What can be done here
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -58,6 +58,8 @@ $(VENV)/.frameworks: $(VENV)/.bench
 
 bench-types: $(VENV)/.frameworks  ## How each library reads a value sent as another type (adds PyTorch, TensorFlow: large)
 	$(BIN)/python -m benchmarks.type_matrix $(ARGS)
+chaos: $(VENV)/.dev  ## Random faults with a seed, judged by an oracle (ARGS="--seed 7 --runs 20")
+	$(BIN)/python -m tests.chaos.nemesis $(ARGS)
 
 clean:  ## Remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .services

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from kafka.errors import KafkaError as ClientError
 
 from monitor.core.errors import KafkaError, StoreUnavailable
 from monitor.edges.kafka.connection import KafkaConnection
@@ -150,7 +151,7 @@ class World:
         while True:
             try:
                 return call()
-            except KafkaError:
+            except (KafkaError, ClientError):
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.5)
