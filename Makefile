@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check fix bench bench-detection bench-probes bench-types chaos schemas clean help
+.PHONY: demo test check fix bench bench-detection bench-pipeline bench-probes bench-types chaos schemas clean help
 
 help:  ## What can be done here
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -48,6 +48,14 @@ bench-detection: $(VENV)/.dev  ## What is found, how soon, and what is said whil
 $(VENV)/.bench: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet -e '.[bench]'
 	@touch $@
+
+$(VENV)/peers/.done:
+	$(PYTHON) -m venv $(VENV)/peers
+	$(VENV)/peers/bin/python -m pip install --quiet bytewax confluent-kafka faust-streaming orjson pydantic quixstreams redis river
+	@touch $@
+
+bench-pipeline: $(VENV)/.bench $(VENV)/peers/.done  ## Ours, the limits and the peers on one broker: CPU a prediction
+	$(BIN)/python -m benchmarks.pipeline --peers $(VENV)/peers/bin/python $(ARGS)
 
 bench-probes: $(VENV)/.bench  ## What probes find, against exhaustive search and others (LightGBM, XGBoost, ART)
 	$(BIN)/python -m benchmarks.probes $(ARGS)

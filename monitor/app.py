@@ -32,6 +32,7 @@ from monitor.core.schema.violations import RECORD
 from monitor.core.slices.assign import SliceAssigner
 from monitor.core.slices.spec import WhereSlice, features_of
 from monitor.core.tasks import Binary, ClassNames, Multiclass, Regression, Task
+from monitor.edges.collector import pace_collector
 from monitor.edges.embedded import EmbeddedKafka, EmbeddedRedis
 from monitor.edges.evaluator import Evaluator
 from monitor.edges.files import read_rows
@@ -278,6 +279,7 @@ class Worker:
             empty_outbox(self._store, letters, "dead_letters", self._clock),
             *(prober.run() for prober in self._probers.values()),
         )
+        pace_collector()
         try:
             async with self._web(), alerts, letters, _running(*loops), _thread(evaluator):
                 log.info("worker started", extra={"worker": self.name, "topics": list(self._config.topics)})

@@ -14,6 +14,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 
 from benchmarks.pipeline.traffic import START_S, Shape, Traffic, make, plans
+from monitor.edges.collector import pace_collector
 from monitor.edges.embedded import EmbeddedRedis
 from monitor.edges.redis.store import RedisStore
 from monitor.ports import Partition
@@ -59,6 +60,7 @@ async def run(
         await store.open()
         worker = Worker(store, log, plans(traffic))
         await worker.take(list(log.partitions))
+        pace_collector()
         used = await _server_cpu_s(store)
         if profile is not None:
             profile.enable()

@@ -15,6 +15,7 @@ from monitor.core.counters import DEFAULT_TIERS
 from monitor.core.drift.layout import FeatureLayout
 from monitor.core.join import ModelIdentity
 from monitor.core.plan import ModelPlan
+from monitor.core.schema import FeatureSchema
 from monitor.core.schema.compiled import CompiledSchema
 from monitor.core.schema.inference import infer
 from monitor.core.slices import SliceAssigner, VersionSlice, parse_slice
@@ -114,11 +115,16 @@ def make(requests: int, shape: Shape = PLAIN, seed: int = 1) -> Traffic:
     )
 
 
+def schema_of(shape: Shape = PLAIN, seed: int = 2) -> FeatureSchema:
+    """Inferred from a sample, as `monitor init` does."""
+    rng = random.Random(seed)
+    return infer([features_of(rng, shape) for _ in range(SAMPLE_ROWS)])
+
+
 def plans(traffic: Traffic, seed: int = 2) -> dict[str, ModelPlan]:
     """A binary model's plan with a schema inferred from a sample, histograms of features on."""
-    rng = random.Random(seed)
     shape = traffic.shape
-    schema = infer([features_of(rng, shape) for _ in range(SAMPLE_ROWS)])
+    schema = schema_of(shape, seed)
     slices = [*TENTH_SLICES, *(["branch"] if shape.slices > 10 else [])]
     return {
         name: ModelPlan(

@@ -13,10 +13,13 @@ from pathlib import Path
 import aiokafka
 import pytest
 from aiokafka.consumer import fetcher, subscription_state
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
 from faust.transport import base, consumer, drivers
 from faust.transport.drivers import aiokafka as stock
 
 from monitor.edges.kafka import thread, transport
+from monitor.edges.kafka.thread import as_parsed
 from monitor.edges.kafka.worker import ChunkApp
 
 SIGNATURES = {
@@ -119,3 +122,27 @@ def test_an_offset_out_of_range_is_an_error_with_its_partitions() -> None:
     assert fetcher.OffsetResetStrategy.from_str("none") == fetcher.OffsetResetStrategy.NONE
     source = inspect.getsource(fetcher.Fetcher._proc_fetch_request)
     assert "Errors.OffsetOutOfRangeError({tp: fetch_offset})" in source
+
+
+def test_records_are_handed_on_as_they_were_parsed() -> None:
+    """aiokafka asks `_consumer_record` of each fetched part for every record it hands out."""
+    builder = DefaultRecordBatchBuilder(
+        magic=2, compression_type=0, is_transactional=0, producer_id=-1, producer_epoch=-1, base_sequence=-1,
+        batch_size=10_000,
+    )  # fmt: skip
+    for offset in range(3):
+        builder.append(offset, 1_700_000_000_000 + offset, b"key", b"value %d" % offset, [("name", b"x")])
+    data = bytes(builder.build())
+    drained = []
+    for light in (False, True):
+        part = fetcher.PartitionRecords(
+            aiokafka.TopicPartition("t", 0), MemoryRecords(data), [], 0, None, None, True, 1
+        )
+        if light:
+            part._consumer_record = as_parsed
+        told = [(r.offset, r.timestamp, r.key, r.value, tuple(r.headers)) for r in part]
+        drained.append([*told, part.next_fetch_offset])
+    assert drained[0] == drained[1]
+    assert len(drained[1]) == 4
+    assert "_partition_records" in inspect.getsource(fetcher.FetchResult.__init__)
+    assert "self._records" in inspect.getsource(fetcher.Fetcher.fetched_records)
