@@ -92,7 +92,7 @@ def test_it_recovers_soon_after_the_failure_ends_and_says_so_once() -> None:
         state, findings = run(state, second, 1000, cells())
         spoken += [(second, finding.holds) for finding in findings]
     assert spoken == [(5, True), (6, True), (7, False)]
-    assert state.cells.size == 0  # forgotten
+    assert not state.tracker.open.any()
 
 
 def test_a_hard_failure_of_a_quiet_model_ends_after_some_tens_of_good_rows() -> None:

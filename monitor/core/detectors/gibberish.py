@@ -48,6 +48,7 @@ class Gibberish:
     effect_min: float = 2.0
 
     name = AlertKind.GIBBERISH
+    clustered = False  # flags are tens of times more frequent: what clusters add to their rate is small
 
     @property
     def codes(self) -> frozenset[Code]:

@@ -1,8 +1,9 @@
 """A feature breaks the schema more often than is tolerated.
 
 One stream per feature and code. The test is valid at every look, so the bucket that is still open is
-read at every tick: a hard failure is told within two seconds. Doubts about texts (soft codes) have
-boundaries of their own: `monitor.core.detectors.gibberish` gives them to the functions here.
+read at every tick: a hard failure is told within two seconds. Rows of one client fail together, so evidence
+is divided by a design effect. Doubts about texts (soft codes) have boundaries of their own:
+`monitor.core.detectors.gibberish` gives them to the functions here.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 
 from monitor.core.counters import CODES
 from monitor.core.detectors.finding import Finding, clock, percent
-from monitor.core.evidence import bernoulli, levels
+from monitor.core.evidence import bernoulli, clusters, levels
+from monitor.core.evidence.clusters import Clusters
 from monitor.core.evidence.edetector import Flags, Tracker, advance
 from monitor.core.records import AlertKind, Severity
 from monitor.core.schema.violations import RECORD, SOFT, Code
@@ -25,7 +27,9 @@ Ints = NDArray[np.int64]
 
 TOLERATED_DEFAULT: Final = 0.001
 _SUMS = 2  # rows, violations
+_ALTERNATIVES = len(bernoulli.ODDS_ABOVE)
 _STREAMS_MAX = 2_000
+_KNOWN = 0.1  # weight of what is known about clusters below which it is forgotten
 
 _WORDS: Final = {
     Code.MISSING: "is missing",
@@ -87,6 +91,11 @@ class Watch(Protocol):
         """Observed rate over boundary before anything is said."""
         ...
 
+    @property
+    def clustered(self) -> bool:
+        """Whether evidence is divided by how many rows come together."""
+        ...
+
     def boundary(self, feature: str, code: Code) -> float:
         """Rate that is tolerated, in (0, 1]."""
         ...
@@ -145,6 +154,7 @@ class ViolationRate:
     effect_min: float = 2.0
 
     name = AlertKind.VIOLATION_RATE
+    clustered = True
 
     @property
     def codes(self) -> frozenset[Code]:
@@ -189,15 +199,37 @@ class ViolationRate:
 
 @dataclass(frozen=True)
 class ViolationState:
-    """Streams that have evidence: `cells[i]` is the cell of row i of `tracker`."""
+    """Streams that have evidence, or that are known to cluster, row by row.
+
+    Attributes:
+        cells: features × CODES, int64[S].
+        tracker: evidence; its sums are rows and violations.
+        clusters: how many rows come together.
+    """
 
     cells: Ints
     tracker: Tracker
+    clusters: Clusters
 
     @classmethod
     def fresh(cls) -> ViolationState:
         """Nothing has been violated."""
-        return cls(np.zeros(0, np.int64), Tracker.fresh(0, len(bernoulli.ODDS_ABOVE), _SUMS))
+        return cls(np.zeros(0, np.int64), Tracker.fresh(0, _ALTERNATIVES, _SUMS), Clusters.fresh(0))
+
+    def take(self, rows: Flags) -> ViolationState:
+        """Chosen streams."""
+        return ViolationState(self.cells[rows], self.tracker.take(rows), self.clusters.take(rows))
+
+    def admit(self, found: Ints) -> ViolationState:
+        """The same streams, and those among `found` that are new."""
+        new = np.setdiff1d(found, self.cells)[: max(0, _STREAMS_MAX - self.cells.size)]
+        if not new.size:
+            return self
+        return ViolationState(
+            np.concatenate([self.cells, new]),
+            self.tracker.extend(new.size),
+            self.clusters.extend(new.size),
+        )
 
 
 def step(
@@ -215,7 +247,7 @@ def step(
         start_ms: start of the bucket.
     """
     found = np.flatnonzero(cells)
-    state = _admit(state, found[np.isin(found % CODES, sorted(config.codes))])
+    state = state.admit(found[np.isin(found % CODES, sorted(config.codes))])
     if not state.cells.size or not requests:
         return state
     hits = (
@@ -227,9 +259,13 @@ def step(
     boundary = _boundary(config, features, state.cells)
     rates = bernoulli.rates_above(boundary)
     rows = np.full(hits.shape, requests)
+    log_e = bernoulli.log_e_values(rows, hits, boundary, rates)
+    seen = state.clusters
+    if config.clustered:
+        log_e = log_e / seen.design_effect[:, None]
+        seen = clusters.follow(seen, rows, hits, np.ones(hits.size))
     # An alert raised in an open bucket has not begun in the closed ones that are taken before it.
     begun = ~state.tracker.open | (state.tracker.since_ms <= start_ms)
-    log_e = bernoulli.log_e_values(rows, hits, boundary, rates)
     tracker = advance(
         state.tracker,
         log_e,
@@ -239,8 +275,10 @@ def step(
         calm=-log_e[np.arange(hits.size), _refuted(state.tracker, rates)],
     )
     keep = tracker.open | (hits > 0) | (tracker.sr.max(axis=1) > 0)
-    # A quiet stream below 1 is worth less than one that starts anew, so it may be forgotten.
-    return ViolationState(state.cells[keep], tracker.take(keep))
+    # A quiet stream below 1 is worth less than one that starts anew; what is known of its clusters stays as
+    # long as there is room.
+    keep |= (seen.weight >= _KNOWN) & (state.cells.size <= _STREAMS_MAX // 2)
+    return ViolationState(state.cells, tracker, seen).take(keep)
 
 
 def judge(
@@ -275,7 +313,7 @@ def peek(
     """
     ahead = replace(ahead, tracker=ahead.tracker.opened(_alarmed(config, ahead, features)))
     standing = ahead.cells[ahead.tracker.open]
-    state = _admit(state, standing)
+    state = state.admit(standing)
     tracker = state.tracker
     new = np.isin(state.cells, standing) & ~tracker.open
     began_ms = dict(zip(ahead.cells.tolist(), ahead.tracker.since_ms.tolist(), strict=True))
@@ -325,13 +363,6 @@ def _findings(
         )
         for i in np.flatnonzero(tracker.open & (tracker.sums[:, 0] > 0)).tolist()
     ]
-
-
-def _admit(state: ViolationState, found: Ints) -> ViolationState:
-    new = np.setdiff1d(found, state.cells)[: max(0, _STREAMS_MAX - state.cells.size)]
-    if not new.size:
-        return state
-    return ViolationState(np.concatenate([state.cells, new]), state.tracker.extend(new.size))
 
 
 def _boundary(config: Watch, features: Mapping[int, str], cells: Ints) -> NDArray[np.float64]:
