@@ -66,6 +66,7 @@ $(VENV)/.frameworks: $(VENV)/.bench
 
 bench-types: $(VENV)/.frameworks  ## How each library reads a value sent as another type (adds PyTorch, TensorFlow: large)
 	$(BIN)/python -m benchmarks.type_matrix $(ARGS)
+
 chaos: $(VENV)/.dev  ## Random faults with a seed, judged by an oracle (ARGS="--seed 7 --runs 20")
 	$(BIN)/python -m tests.chaos.nemesis $(ARGS)
 
