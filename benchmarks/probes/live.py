@@ -192,7 +192,11 @@ class Switch:
 
 
 def ingest(runs: int) -> dict[str, Any]:
-    """Throughput while a prober works over that while it rests, in turns of a second: the median of pairs."""
+    """Throughput while a prober works over that while it rests, in turns: the median of pairs.
+
+    A turn is short, under a second, and the bucket fills while the prober rests: a turn of work may ask more
+    rows a second than the budget holds in the long run.
+    """
     rng = random.Random(2)
     messages = [
         Message("predictions", at % 4, record(rng, at, (START_S + at // 1_000) * 1_000))
