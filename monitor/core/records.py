@@ -104,7 +104,7 @@ class AlertKind(StrEnum):
     DEGRADATION = "degradation"  # subject: slice ({} for all traffic), metric
     CALIBRATION = "calibration"  # subject: slice; estimates without labels cannot be trusted
     COUNTERFACTUAL = "counterfactual"  # subject: feature (a protected one)
-    TYPE_CONVERSION = "type_conversion"  # subject: feature, variant
+    TYPE_CONVERSION = "type_conversion"  # no subject: of the model, all features and types together
     SHARP_EDGE = "sharp_edge"  # subject: feature
     INTERACTION = "interaction"  # subject: features
     ROBUSTNESS_GAP = "robustness_gap"  # subject: slice

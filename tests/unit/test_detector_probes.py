@@ -13,7 +13,7 @@ from monitor.core.detectors.finding import Finding, SliceName
 from monitor.core.detectors.probe_counterfactual import ProbeCounterfactual
 from monitor.core.detectors.probe_rate import RateState, RateStream
 from monitor.core.detectors.probe_slice import ProbeSlice, ProbeSliceState
-from monitor.core.detectors.probe_type_conversion import ProbeTypeConversion
+from monitor.core.detectors.probe_type_conversion import ProbeTypeConversion, together
 from monitor.core.detectors.probe_version import ProbeVersion, VersionState
 from monitor.core.records import AlertKind
 
@@ -79,6 +79,27 @@ def test_types_answered_in_silence() -> None:
     assert finding.subject == {"feature": "age", "variant": "text nan"}
     assert finding.kind is AlertKind.TYPE_CONVERSION
     assert "text nan" in finding.summary
+
+
+def test_types_of_many_features_are_one_alert_while_any_of_them_holds() -> None:
+    many = [RateStream(f"f{i}", "text") for i in range(6)]
+    failing = dict.fromkeys(many, (5, 5)) | {many[3]: (5, 4)}
+    config, state, told = ProbeTypeConversion(), RateState.fresh(), []
+    later = dict.fromkeys(many, (5, 0)) | {many[3]: (5, 4)}
+    for at, counted in enumerate([failing] * 10 + [later] * 30 + [dict.fromkeys(many, (5, 0))] * 300):
+        state = probe_rate.step(config, state, counted, at * 1000)
+        state, found = probe_rate.judge(config, state, BAR, (at + 1) * 1000)
+        told += together(found)
+    assert {len(one.subject) for one in told} == {0}
+    holds = [one.holds for one in told]
+    assert holds.index(False) == len(holds) - 1  # resolved once, and last
+    assert len(told[5].values["cells"]) == 6
+    assert told[5].summary.startswith(
+        "values sent as another type are answered differently without an error: f0 as"
+    )
+    assert "and 3 more" in told[5].summary
+    assert told[-2].values["cells"] == ["f3 as text"]
+    assert together([]) == []
 
 
 def slices(rate: float, rest: float, buckets: int, seed: int) -> list[list[Finding]]:

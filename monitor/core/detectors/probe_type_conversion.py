@@ -1,15 +1,21 @@
 """The same value as another type is answered differently, and no error says so.
 
-One stream per feature and variant, over trials and silent differences of the probe `type_conversion`.
+One stream per feature and variant, over trials and silent differences of the probe `type_conversion`. A
+server that converts types does it for every feature: what holds at one time is told as one.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
 from monitor.core.detectors.finding import Finding, clock, percent
 from monitor.core.detectors.probe_rate import RateStream, Seen
 from monitor.core.records import AlertKind, Severity
+
+SHOWN_MAX: Final = 3
+"""Features and variants named in the words; all are in the values."""
 
 
 @dataclass(frozen=True)
@@ -58,3 +64,35 @@ class ProbeTypeConversion:
             samples=f"probes/type_conversion/{feature}/{variant}",
             features=frozenset({feature}),
         )  # fmt: skip
+
+
+def together(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings of all streams as one, which holds while any of them does; empty for none.
+
+    Its figures and samples are those of the stream with the most evidence; each stream has a threshold of its
+    own, so the union of them keeps the level.
+    """
+    if not findings:
+        return []
+    held = [one for one in findings if one.holds] or list(findings)
+    worst = max(held, key=lambda one: (one.log_evidence, sorted(one.subject.items())))
+    ranked = sorted(held, key=lambda one: (-one.effect, sorted(one.subject.items())))
+    cells = [f"{one.subject['feature']} as {one.subject['variant']}" for one in ranked]
+    shown = ", ".join(
+        f"{cell} ({percent(one.effect)} of {one.rows})"
+        for cell, one in zip(cells[:SHOWN_MAX], ranked, strict=False)
+    )
+    more = f" and {len(cells) - SHOWN_MAX} more" if len(cells) > SHOWN_MAX else ""
+    began_ms = min(one.began_ms for one in held)
+    return [
+        replace(
+            worst,
+            subject={},
+            began_ms=began_ms,
+            excess=sum(one.excess or 0.0 for one in held),
+            summary=f"values sent as another type are answered differently without an error: {shown}{more}, "
+            f"of probed requests since {clock(began_ms)}",
+            values={**worst.values, "cells": cells},
+            features=frozenset().union(*(one.features for one in held)),
+        )
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from monitor.core.counters import PROBE_TRIALS, Counts, Tier
-from monitor.core.detectors import probe_rate, probe_slice, probe_version
+from monitor.core.detectors import probe_rate, probe_slice, probe_type_conversion, probe_version
 from monitor.core.detectors.finding import Finding, SliceName
 from monitor.core.detectors.probe_counterfactual import ProbeCounterfactual
 from monitor.core.detectors.probe_interaction import ProbeInteraction
@@ -37,6 +37,9 @@ _PLACE: Final = {probe.name: place for place, probe in enumerate(PROBES)}
 
 Rates = Mapping[RateStream, tuple[int, int]]
 """Stream → trials and hits."""
+
+Told = Callable[[Sequence[Finding]], list[Finding]]
+"""How the findings of streams are told."""
 
 
 @dataclass(frozen=True)
@@ -141,9 +144,11 @@ def step(
         return state, []
     findings: list[Finding] = []
 
-    def rate(watch: Watch, held: RateState, counted: Rates, bar: float) -> RateState:
+    def rate(
+        watch: Watch, held: RateState, counted: Rates, bar: float, told: Told = list[Finding]
+    ) -> RateState:
         held, found = probe_rate.judge(watch, probe_rate.step(watch, held, counted, start_ms), bar, at_ms)
-        findings.extend(found)
+        findings.extend(told(found))
         return held
 
     trials = trials_of(whole)
@@ -159,6 +164,7 @@ def step(
         state.types,
         _by_variant(bucket.types, names.features),
         config.threshold("probes_types", config.features * len(VARIANTS)),
+        probe_type_conversion.together,
     )
     edges = rate(
         ProbeSharpEdge(),
