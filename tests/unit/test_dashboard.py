@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import aiohttp
 
 from monitor.core.metrics.estimate import Estimate
 from monitor.core.own_health import Blindness, Cause, OwnHealth, WorkerReport
+from monitor.core.records import Alert, AlertKind, AlertState, Severity
 from monitor.core.reports import JoinReport, Point, SliceReport
 from monitor.core.slices.spec import slice_key
 from monitor.core.windows import Window
@@ -50,6 +53,16 @@ def page_of(slice_: dict[str, str], *, blind: bool = False) -> Page:
     )  # fmt: skip
 
 
+def alert_of(identity: str, summary: str, consequence_of: str | None = None) -> Alert:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    return Alert(
+        identity=identity, alert_id=identity, lease_epoch=1, sequence=1, state=AlertState.OPEN,
+        severity=Severity.PAGE, model="m", kind=AlertKind.DRIFT, subject={"feature": identity},
+        summary=summary, advice="Look.", began_at=at, opened_at=at, published_at=at, log_evidence=9.0,
+        log_threshold=5.0, effect=0.3, effect_unit="psi", rows=10, consequence_of=consequence_of,
+    )  # fmt: skip
+
+
 def test_hostile_names_stay_text() -> None:
     found = Tags(html(page_of({"city": HOSTILE})))
     assert found.names.count("script") == 1, "the page's own"
@@ -66,6 +79,19 @@ def test_a_page_shows_metrics_with_intervals_and_courses() -> None:
         assert part in found.text
     assert found.names.count("polyline") == 1
     assert "recall" not in found.text, "undefined for all traffic: no column"
+
+
+def test_what_follows_from_an_alert_is_folded_into_it() -> None:
+    root = alert_of("a", "gender is missing")
+    follower, stranger = (
+        alert_of("b", "the score drifted", "a"),
+        alert_of("c", "of one long resolved", "gone"),
+    )
+    page = replace(page_of({"sex": "Female"}), alerts=[follower, root, stranger])
+    found = Tags(html(page))
+    titles = [card.split("</b>")[0].split("<b>")[1] for card in html(page).split('class="card ')[1:]]
+    assert titles == ["gender is missing", "of one long resolved"]
+    assert "follows: the score drifted" in found.text
 
 
 def test_blind_is_not_well() -> None:

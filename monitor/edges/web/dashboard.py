@@ -78,7 +78,13 @@ def html(page: Page) -> str:
 
 def _alerts(page: Page) -> str:
     told = [_card("bad", f"The monitor may be blind: {c.text}", [c.advice]) for c in page.blind]
-    told += [_alert(alert) for alert in page.alerts if alert.state is AlertState.OPEN]
+    held = [alert for alert in page.alerts if alert.state is AlertState.OPEN]
+    roots = {alert.identity for alert in held} - {alert.identity for alert in held if alert.consequence_of}
+    told += [
+        _alert(alert, [other for other in held if other.consequence_of == alert.identity])
+        for alert in held
+        if alert.identity in roots or alert.consequence_of not in roots
+    ]
     if not told:
         told = [_card("good", "Nothing is wrong", ["No alert stands, and the monitor is looking."])]
     known = [alert for alert in page.alerts if alert.state is AlertState.ACKNOWLEDGED]
@@ -86,12 +92,13 @@ def _alerts(page: Page) -> str:
     return "<h2>Now</h2>" + "".join(told)
 
 
-def _alert(alert: Alert) -> str:
+def _alert(alert: Alert, consequences: Sequence[Alert]) -> str:
     foot = f"{alert.kind.value} · since {alert.began_at:%Y-%m-%d %H:%M:%S} UTC · {alert.rows:,} rows"
     if alert.request_ids:
         foot += f" · e.g. {', '.join(alert.request_ids[:3])}"
     kind = "bad" if alert.severity is Severity.PAGE else "warn"
-    return _card(kind, alert.summary, [alert.advice], foot, alert.notes, alert.identity)
+    followed = [f"follows: {other.summary}" for other in consequences]
+    return _card(kind, alert.summary, [alert.advice], foot, [*alert.notes, *followed], alert.identity)
 
 
 def _card(
@@ -101,7 +108,8 @@ def _card(
     small = f'<p class="dim">{_text(foot)}</p>' if foot else ""
     if notes:
         told = "".join(f"<p>{_text(note)}</p>" for note in notes)
-        small += f'<details class="dim" data-key="{_text(key)}"><summary>more</summary>{told}</details>'
+        head = f"<summary>{len(notes)} more</summary>"
+        small += f'<details class="dim" data-key="{_text(key)}">{head}{told}</details>'
     return f'<div class="card {kind}"><b>{_text(title)}</b>{body}{small}</div>'
 
 
