@@ -51,7 +51,8 @@ class Thread(ChunkThread):
     def _ensure_consumer(self) -> Any:
         assignment = SimpleNamespace(state_value=lambda _tp: self.log)
         subscription = SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
-        return SimpleNamespace(seek=self._sought, _subscription=subscription)
+        fetcher = SimpleNamespace(_records={})
+        return SimpleNamespace(seek=self._sought, _subscription=subscription, _fetcher=fetcher)
 
     def _sought(self, _tp: TP, offset: int) -> None:
         self.log.seeks.append(offset)
