@@ -38,24 +38,16 @@ class ProbeCounterfactual:
     def finding(self, seen: Seen) -> Finding:
         """A page: like cases are decided unlike."""
         tolerated, feature = self.tolerated(seen.stream), seen.stream.feature
-        return Finding(
+        return seen.finding(
+            tolerated,
+            "flips",
             kind=AlertKind.COUNTERFACTUAL,
             subject={"feature": feature},
-            holds=seen.holds,
             severity=Severity.PAGE,
-            log_evidence=seen.log_evidence,
-            log_threshold=seen.log_threshold,
-            effect=seen.rate,
-            effect_unit="rate",
-            rows=seen.trials,
-            excess=max(0.0, seen.hits - tolerated * seen.trials),
-            began_ms=seen.began_ms,
-            at_ms=seen.at_ms,
             summary=f"swapping {feature} and nothing else changes {percent(seen.rate)} of decisions "
             f"(tolerated {percent(tolerated)}): {seen.hits} of {seen.trials} probed requests since "
             f"{clock(seen.began_ms)}",
             advice="Replay the cases; look for the feature or a rule on it inside the model.",
-            values={"trials": seen.trials, "flips": seen.hits, "rate": seen.rate, "tolerated": tolerated},
             samples=f"probes/counterfactual/{feature}",
             features=frozenset({feature}),
         )

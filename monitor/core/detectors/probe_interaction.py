@@ -39,26 +39,16 @@ class ProbeInteraction:
     def finding(self, seen: Seen) -> Finding:
         """A notice: the model was built so."""
         features: list[str] = json.loads(seen.stream.feature)
-        return Finding(
+        return seen.finding(
+            self.tolerance,
+            "together",
             kind=AlertKind.INTERACTION,
             subject={"features": features},
-            holds=seen.holds,
             severity=Severity.NOTICE,
-            log_evidence=seen.log_evidence,
-            log_threshold=seen.log_threshold,
-            effect=seen.rate,
-            effect_unit="rate",
-            rows=seen.trials,
-            excess=max(0.0, seen.hits - self.tolerance * seen.trials),
-            began_ms=seen.began_ms,
-            at_ms=seen.at_ms,
             summary=f"{' and '.join(features)} together move the score far, and next to nothing alone: "
             f"{seen.hits} of {seen.trials} probed requests ({percent(seen.rate)}, "
             f"tolerated {percent(self.tolerance)}) since {clock(seen.began_ms)}",
             advice="Look at the cases: a rule on both, or an interaction that was meant?",
-            values={
-                "trials": seen.trials, "together": seen.hits, "rate": seen.rate, "tolerated": self.tolerance,
-            },
             samples=f"probes/interaction/{seen.stream.feature}",
             features=frozenset(features),
-        )  # fmt: skip
+        )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 
@@ -46,6 +46,28 @@ class Seen:
     def rate(self) -> float:
         """Of hits."""
         return self.hits / max(self.trials, 1)
+
+    def finding(self, tolerated: float, hits_name: str, **words: Any) -> Finding:
+        """The figures of a finding, which all detectors of rates share.
+
+        Args:
+            tolerated: rate that is no failure.
+            hits_name: of the hits among `Finding.values`.
+            words: the rest of a `Finding`: kind, subject, severity, summary, advice, samples, features.
+        """
+        return Finding(
+            holds=self.holds,
+            log_evidence=self.log_evidence,
+            log_threshold=self.log_threshold,
+            effect=self.rate,
+            effect_unit="rate",
+            rows=self.trials,
+            excess=max(0.0, self.hits - tolerated * self.trials),
+            began_ms=self.began_ms,
+            at_ms=self.at_ms,
+            values={"trials": self.trials, hits_name: self.hits, "rate": self.rate, "tolerated": tolerated},
+            **words,
+        )
 
 
 class Watch(Protocol):

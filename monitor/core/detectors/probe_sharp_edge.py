@@ -36,26 +36,16 @@ class ProbeSharpEdge:
     def finding(self, seen: Seen) -> Finding:
         """A notice: the model was built so."""
         feature = seen.stream.feature
-        return Finding(
+        return seen.finding(
+            self.tolerance,
+            "edges",
             kind=AlertKind.SHARP_EDGE,
             subject={"feature": feature},
-            holds=seen.holds,
             severity=Severity.NOTICE,
-            log_evidence=seen.log_evidence,
-            log_threshold=seen.log_threshold,
-            effect=seen.rate,
-            effect_unit="rate",
-            rows=seen.trials,
-            excess=max(0.0, seen.hits - self.tolerance * seen.trials),
-            began_ms=seen.began_ms,
-            at_ms=seen.at_ms,
             summary=f"the score jumps within a tiny step of {feature} for {percent(seen.rate)} of probed "
             f"requests (tolerated {percent(self.tolerance)}): {seen.hits} of {seen.trials} since "
             f"{clock(seen.began_ms)}",
             advice="Look at the cases: a rule beside the model, or a split that learned from too few rows?",
-            values={
-                "trials": seen.trials, "edges": seen.hits, "rate": seen.rate, "tolerated": self.tolerance,
-            },
             samples=f"probes/sharp_boundary/{feature}",
             features=frozenset({feature}),
-        )  # fmt: skip
+        )

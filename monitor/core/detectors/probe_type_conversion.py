@@ -41,29 +41,19 @@ class ProbeTypeConversion:
     def finding(self, seen: Seen) -> Finding:
         """A notice: nothing is wrong until a client sends it so."""
         feature, variant = seen.stream.feature, seen.stream.variant
-        return Finding(
+        return seen.finding(
+            self.tolerance,
+            "different",
             kind=AlertKind.TYPE_CONVERSION,
             subject={"feature": feature, "variant": variant},
-            holds=seen.holds,
             severity=Severity.NOTICE,
-            log_evidence=seen.log_evidence,
-            log_threshold=seen.log_threshold,
-            effect=seen.rate,
-            effect_unit="rate",
-            rows=seen.trials,
-            excess=max(0.0, seen.hits - self.tolerance * seen.trials),
-            began_ms=seen.began_ms,
-            at_ms=seen.at_ms,
             summary=f"{feature} sent as another type ({variant}) is answered differently without an error in "
             f"{percent(seen.rate)} of probed requests: {seen.hits} of {seen.trials} since "
             f"{clock(seen.began_ms)}",
             advice="Let the server refuse what is not of the feature's type, or read it as the same value.",
-            values={
-                "trials": seen.trials, "different": seen.hits, "rate": seen.rate, "tolerated": self.tolerance,
-            },
             samples=f"probes/type_conversion/{feature}/{variant}",
             features=frozenset({feature}),
-        )  # fmt: skip
+        )
 
 
 def together(findings: Sequence[Finding]) -> list[Finding]:
