@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -142,3 +145,19 @@ def test_an_alert_becomes_an_edited_schema(config: str) -> None:
 def test_no_alert_is_no_alert(config: str) -> None:
     assert "No open alert" in invoke("alerts", "-c", config)
     assert invoke("alerts", "-c", config, "--json") == ""
+
+
+def test_several_workers_share_the_partitions_and_stop_together(config: str, tmp_path: Path) -> None:
+    invoke("replay", str(tmp_path / "income.csv"), "-c", config, "--rate", "max")
+    command = [sys.executable, "-m", "monitor", "run", "-c", config, "--processes", "2"]
+    with closing(open_reader(Settings.load(config, env={}))) as reader, subprocess.Popen(command) as parent:
+        try:
+            give_up_s = time.monotonic() + 120
+            while len(reader.own_health(["income"]).workers) < 2:
+                assert parent.poll() is None
+                assert time.monotonic() < give_up_s
+                time.sleep(0.2)
+        finally:
+            parent.terminate()
+        assert parent.wait(timeout=60) == 0
+        assert reader.own_health(["income"]).workers == ()
