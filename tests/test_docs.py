@@ -11,8 +11,8 @@ from monitor.cli.main import app
 from monitor.config import Settings, setting_paths
 from monitor.core.counters import Join
 from monitor.core.decode import Unreadable
-from monitor.core.estimation import ESTIMATES
-from monitor.core.metrics import METRICS
+from monitor.core.estimation import ESTIMATES_OF
+from monitor.core.metrics import METRICS_OF
 from monitor.core.records import AlertKind
 from monitor.core.schema import Code
 
@@ -22,7 +22,11 @@ NAMES: dict[str, list[str]] = {
     "settings.md": setting_paths(),
     "cli.md": [f"monitor {command.name}" for command in app.registered_commands],
     "alerts.md": [kind.value for kind in AlertKind],
-    "metrics.md": [metric.name for metric in (*METRICS, *ESTIMATES)] + [cell.name.lower() for cell in Join],
+    "metrics.md": [
+        *(metric.name for metrics in METRICS_OF.values() for metric in metrics),
+        *(name for names in ESTIMATES_OF.values() for name in names),
+        *(cell.name.lower() for cell in Join),
+    ],
     "schema.md": [code.slug for code in Code],
 }
 

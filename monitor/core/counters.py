@@ -25,7 +25,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-LAYOUT_VERSION: Final = 3
+LAYOUT_VERSION: Final = 4
 """Recorded in the store at first start; another version refuses to start."""
 
 FIXED_ONE: Final = 1 << 24
@@ -194,6 +194,9 @@ VALUES: Final = Kind("values", 0, per_slice=True)
 RESIDUALS: Final = Kind("residuals", 0, True, _CURVE_KEEP_S, frozenset({"1m"}), guard=VALUES)
 """Regression: absolute errors by logarithmic bins."""
 
+LOSSES: Final = Kind("losses", 0, True, _CURVE_KEEP_S)
+"""Regression: rows, and what labelled ones were off by, per bin of the value; `monitor.core.tasks.losses`."""
+
 RANKING: Final = Kind("ranking", 0, True, {"1m": 2 * 3_600, "1h": 86_400, "1d": 30 * 86_400})
 """Not cells but rows: the labelled scores of a slice one by one, while they are few (`ranking_rows_max`)."""
 
@@ -237,6 +240,7 @@ KINDS: Final = (
     CONFUSION,
     VALUES,
     RESIDUALS,
+    LOSSES,
     RANKING,
     *PROBE_KINDS,
 )
@@ -353,6 +357,7 @@ class SliceCounts:
         confusion: of several classes, pairs of label and decision, or None where it is not kept.
         values: of a regression, counts and sums of powers; None for another task.
         residuals: of a regression, absolute errors by bin, or None where they are not kept.
+        losses: of a regression, errors by bin of the value, or None where they are not kept.
         unit: of a regression, what its sums count in.
     """
 
@@ -364,6 +369,7 @@ class SliceCounts:
     confusion: Counts | None = None
     values: Counts | None = None
     residuals: Counts | None = None
+    losses: Counts | None = None
     unit: float = 1.0
 
     def __getitem__(self, cell: Scalar) -> int:

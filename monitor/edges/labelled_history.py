@@ -12,10 +12,13 @@ from typing import Final
 
 from monitor.core.counters import (
     ALL_SLICE,
+    LOSSES,
     SCALARS,
     SCORES,
+    VALUES,
     CellKey,
     Counts,
+    Kind,
     Scalar,
     SliceCounts,
 )
@@ -44,6 +47,23 @@ class Maturity:
     wait_s: int | None
 
 
+@dataclass(frozen=True)
+class History:
+    """What estimates of a task learn from.
+
+    Attributes:
+        labelled: counts the labelled rows that teach something.
+        kinds: arrays that are read beside the scalars; the first is kept in the tiers of score curves.
+    """
+
+    labelled: Scalar
+    kinds: tuple[Kind, ...]
+
+
+OF_SCORES: Final = History(Scalar.RATED, (SCORES,))
+OF_VALUES: Final = History(Scalar.LABELLED, (LOSSES, VALUES))
+
+
 class LabelledHistory:
     """Reads labelled rows before a window.
 
@@ -57,10 +77,14 @@ class LabelledHistory:
         self._windows = windows
 
     def read(
-        self, question: Question, slices: Sequence[int], maturity: Maturity
+        self,
+        question: Question,
+        slices: Sequence[int],
+        maturity: Maturity,
+        cells: History,
     ) -> dict[int, SliceCounts] | str:
-        """Scalars and score curves of each slice, and of all traffic, or why there are none."""
-        parts, labelled = self._parts(question, maturity)
+        """Scalars and `cells` of each slice, and of all traffic, or why there are none."""
+        parts, labelled = self._parts(question, maturity, cells.labelled)
         if not parts:
             if not labelled:
                 return "no labelled history: nothing before the window has labels"
@@ -69,11 +93,14 @@ class LabelledHistory:
             )
         wanted = sorted({ALL_SLICE, *slices})
         scalars = self._windows.sums(SCALARS, question.model, wanted, parts)
-        rated = [number for number in wanted if scalars[number][Scalar.RATED]]
-        curves = self._windows.sums(SCORES, question.model, rated, parts)
-        return {number: SliceCounts(scalars[number], curves[number]) for number in rated}
+        known = [number for number in wanted if scalars[number][cells.labelled]]
+        arrays = {kind: self._windows.sums(kind, question.model, known, parts) for kind in cells.kinds}
+        return {
+            number: SliceCounts(scalars[number]).holding({kind: arrays[kind][number] for kind in arrays})
+            for number in known
+        }
 
-    def _parts(self, question: Question, maturity: Maturity) -> tuple[list[Part], bool]:
+    def _parts(self, question: Question, maturity: Maturity, cell: Scalar) -> tuple[list[Part], bool]:
         """Mature buckets before the window, as few as will do; and whether there are labels at all."""
         begin_s = max(question.extent.begin_s, question.from_s - HISTORY_S)
         mature: list[Part] = []
@@ -87,9 +114,9 @@ class LabelledHistory:
                 continue  # not kept this finely
             keys = [CellKey(SCALARS, tier, start_s, question.model) for tier, start_s in window.parts]
             found = zip(window.parts, self._reader.read(keys), strict=True)
-            rated = [(part, counts) for part, counts in found if counts is not None and counts[Scalar.RATED]]
-            mature = [part for part, counts in rated if _is_mature(question, part, counts, maturity)]
-            labelled = labelled or bool(rated)
+            known = [(part, counts) for part, counts in found if counts is not None and counts[cell]]
+            mature = [part for part, counts in known if _is_mature(question, part, counts, maturity)]
+            labelled = labelled or bool(known)
             if len(mature) >= _BUCKETS_MIN:
                 break
         return mature, labelled

@@ -23,6 +23,7 @@ from monitor.core.counters import (
     DEFAULT_TIERS,
     FEATURES,
     JOIN,
+    LOSSES,
     SCALARS,
     SCORES,
     VALUES,
@@ -37,8 +38,7 @@ from monitor.core.counters import (
 )
 from monitor.core.drift.layout import FAMILY
 from monitor.core.errors import QueryError
-from monitor.core.estimation import ESTIMATES, estimate_slices
-from monitor.core.estimation.slices import all_undefined
+from monitor.core.estimation import ESTIMATES_OF, all_undefined, estimate_losses, estimate_slices
 from monitor.core.metrics import METRICS_OF, Estimate
 from monitor.core.metrics.choice import BESIDE, FINE, estimate_of, metric_named, whole
 from monitor.core.metrics.per_class import confusion, per_class
@@ -47,9 +47,11 @@ from monitor.core.reports import Groups, JoinReport, Point, SliceReport, Violati
 from monitor.core.schema.violations import RECORD, Code
 from monitor.core.slices.spec import slice_key
 from monitor.core.tasks import Binary, Multiclass, Regression
+from monitor.core.tasks.losses import Losses
+from monitor.core.tasks.moments import Counted
 from monitor.core.times import format_duration
 from monitor.core.windows import Window, decompose
-from monitor.edges.labelled_history import LabelledHistory, Maturity
+from monitor.edges.labelled_history import OF_SCORES, OF_VALUES, LabelledHistory, Maturity
 from monitor.edges.model_names import ModelNames
 from monitor.edges.probe_reader import read_probes
 from monitor.edges.window_reader import (
@@ -112,8 +114,8 @@ class MetricsReader:
             since: the window as a length of time until now.
             from_: begin of the window.
             to: end of the window.
-            metrics: names, in the order wanted; all of `monitor.core.metrics.METRICS` and all estimates
-                (`monitor.core.estimation.ESTIMATES`) by default.
+            metrics: names, in the order wanted; all of the task's `monitor.core.metrics.METRICS_OF` and all
+                its estimates (`monitor.core.estimation.ESTIMATES_OF`) by default.
             where: only slices whose definition has these entries, `{"sex": "Female"}`.
             level: confidence level of the intervals, in (0, 1).
             ready_at: estimates learn from buckets before the window of whose labels this share has come,
@@ -125,14 +127,12 @@ class MetricsReader:
                 not a duration.
         """
         maturity = Maturity(ready_at, None if wait is None else duration_s(wait))
-        estimated = {estimate.name for estimate in ESTIMATES}
-        estimated &= (estimated if estimates else set()) if metrics is None else set(metrics)
         task = self._names.task(model)
+        estimated = set(ESTIMATES_OF[task.name])
+        estimated &= (estimated if estimates else set()) if metrics is None else set(metrics)
         chosen = METRICS_OF[task.name]
         if metrics is not None:
             chosen = tuple(metric_named(name, task.name) for name in metrics if name not in estimated)
-        if task.name != Binary.name:
-            estimated.clear()
         question = self._windows.question(model, since, from_, to)
         question, (window,) = self._windows.cut(question, [question.span])
         named = self._names.slices(model, where)
@@ -142,18 +142,19 @@ class MetricsReader:
         wanted = {metric.kind for metric in chosen} - {SCALARS} - BESIDE
         if task.name == Multiclass.name and metrics is None:
             wanted.add(CONFUSION)
+        told, learned = (LOSSES, Scalar.REQUESTS) if task.name == Regression.name else (SCORES, Scalar.SCORED)
         drawable = {
             slice_id: found
             for slice_id, found in seen.items()
-            if (wanted and found[Scalar.LABELLED]) or (estimated and found[Scalar.SCORED])
+            if (wanted and found[Scalar.LABELLED]) or (estimated and found[learned])
         }
         curves = self._windows.curve_window(question, window) if drawable else None
         refusal = None if curves is None else curves.refusal
         wider = curves.window if curves is not None and curves.differs and refusal is None else None
         drawn: dict[int, SliceCounts] = {}
         if curves is not None and refusal is None:
-            kinds = wanted | {SCORES} if estimated else wanted
-            drawn = self._drawn(question, drawable, curves.window, kinds)
+            kinds = wanted | {told} if estimated else wanted
+            drawn = self._drawn(question, drawable, curves.window, kinds, task.unit)
         counts_of = {slice_id: drawn.get(slice_id) or SliceCounts(found) for slice_id, found in seen.items()}
         for kind in beside:
             arrays = self._windows.sums(kind, model, list(seen), window.parts)
@@ -161,7 +162,9 @@ class MetricsReader:
                 slice_id: counts.holding({kind: arrays[slice_id]}, task.unit)
                 for slice_id, counts in counts_of.items()
             }
-        expected = self._estimates(question, counts_of, curves, level, maturity) if estimated else {}
+        expected = (
+            self._estimates(question, task.name, counts_of, curves, level, maturity) if estimated else {}
+        )
         reports = []
         for slice_id, found in seen.items():
             counts = counts_of[slice_id]
@@ -202,7 +205,7 @@ class MetricsReader:
         seen = {slice_id: found for slice_id, found in scalars.items() if found[Scalar.REQUESTS]}
         curves = self._windows.curve_window(question, window)
         if curves.refusal is None and not curves.differs:
-            drawn = self._drawn(question, seen, curves.window, {SCORES, CALIBRATION})
+            drawn = self._drawn(question, seen, curves.window, {SCORES, CALIBRATION}, unit=1.0)
         else:
             drawn = {slice_id: SliceCounts(found) for slice_id, found in seen.items()}
         return {named[slice_id]: counts for slice_id, counts in drawn.items()}
@@ -452,23 +455,38 @@ class MetricsReader:
     def _estimates(
         self,
         question: Question,
+        task: str,
         counts: Mapping[int, SliceCounts],
         curves: CurveWindow | None,
         level: float,
         maturity: Maturity,
     ) -> dict[int, dict[str, Estimate]]:
         """Estimates without labels of every slice, or the one reason why there are none."""
-        if curves is None:
-            return {number: all_undefined("no scored rows") for number in counts}
-        if curves.refusal is not None:
-            return {number: all_undefined(curves.refusal) for number in counts}
-        history = self._history.read(question, list(counts), maturity)
-        if isinstance(history, str):
-            return {number: all_undefined(history) for number in counts}
-        return estimate_slices(counts, history, level)
+        of_values = task == Regression.name
+        refusal = "no scored rows" if curves is None else curves.refusal
+        if curves is not None and of_values and refusal is None:
+            refusal = self._losses_lost(question.model, curves.window)
+        history: dict[int, SliceCounts] | str | None = refusal
+        if history is None:
+            cells = OF_VALUES if of_values else OF_SCORES
+            history = self._history.read(question, list(counts), maturity, cells)
+        if not isinstance(history, dict):
+            return dict.fromkeys(counts, all_undefined(ESTIMATES_OF[task], str(history)))
+        return (estimate_losses if of_values else estimate_slices)(counts, history, level)
+
+    def _losses_lost(self, model: str, window: Window) -> str | None:
+        """Why the sizes of predictions do not answer; None where they hold every prediction with a value."""
+        valued = int(self._windows.total(VALUES, model, window)[: Counted.VALUED + 1].sum())
+        told = int(Losses.of(self._windows.total(LOSSES, model, window)).valued.sum())
+        return "the sizes of predictions of that time have expired" if told < valued else None
 
     def _drawn(
-        self, question: Question, scalars: Mapping[int, Counts], window: Window, kinds: set[Kind]
+        self,
+        question: Question,
+        scalars: Mapping[int, Counts],
+        window: Window,
+        kinds: set[Kind],
+        unit: float,
     ) -> dict[int, SliceCounts]:
         """Scalars with their curves over `window`, and the rows themselves where they are few enough."""
         ids = list(scalars)
@@ -486,7 +504,7 @@ class MetricsReader:
         }
         return {
             number: SliceCounts(found, ranking=rankings.get(number)).holding(
-                {kind: of_kind[number] for kind, of_kind in arrays.items() if number in of_kind}
+                {kind: of_kind[number] for kind, of_kind in arrays.items() if number in of_kind}, unit
             )
             for number, found in scalars.items()
         }

@@ -17,7 +17,7 @@ from monitor.core.counters import SCORE_BINS, Counts, score_bin
 from monitor.core.estimation import ESTIMATES
 from monitor.core.estimation.calibration import CalibrationMap, adapt, fit, too_little
 from monitor.core.estimation.cbpe import Expected, rule_gap, said_yes
-from monitor.core.estimation.dle import CellLosses, estimated_mean_loss
+from monitor.core.estimation.dle import CellLosses, estimated_mean_loss, power_trend
 
 Floats = NDArray[np.float64]
 RNG_SEED: Final = 11
@@ -271,6 +271,35 @@ def test_losses_by_cells_hold_what_labels_show() -> None:
         inside += found.low <= np.abs(rng.normal(0, sigma[live])).mean() <= found.high
         assert known.total.sum() / 2_000 < found.low
     assert 0.9 * runs <= inside
+
+
+def test_a_slice_keeps_its_own_losses_and_borrows_their_shape() -> None:
+    rng = np.random.default_rng(RNG_SEED + 1)
+    sigma = np.linspace(0.5, 4.0, 8)
+    past, mine = rng.integers(0, 8, 20_000), rng.integers(0, 4, 400)
+    known = losses_of(past, np.abs(rng.normal(0, sigma[past])), 8)
+    own = losses_of(mine, np.abs(rng.normal(0, 2 * sigma[mine])), 8)
+    live = np.array([0, 0, 0, 0, 50, 50, 50, 50])  # cells of which the slice has no label
+    truth = 2 * float(np.sqrt(2 / np.pi) * sigma[4:].mean())
+    found = estimated_mean_loss(live, known, own=own)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < truth < found.high
+    assert found.value == pytest.approx(truth, rel=0.15)
+    few = CellLosses(np.eye(8, dtype=np.int64)[0] * 20, np.ones(8), np.ones(8))
+    assert estimated_mean_loss(live, known, own=few).reason == (
+        "labelled history of 20 rows of the slice; 30 are needed"
+    )
+
+
+def test_the_trend_is_the_power_losses_grow_with() -> None:
+    sizes: Floats = np.exp2(np.arange(8.0))
+    rows = np.array([100, 200, 300, 300, 200, 100, 5, 0])
+    losses = CellLosses(rows, rows * 0.1 * sizes**1.5, rows * sizes)
+    assert power_trend(losses, sizes) == pytest.approx(sizes**1.5)
+    assert power_trend(CellLosses(rows, rows * 1.0, rows * 1.0), sizes) == pytest.approx(np.ones(8))
+    two = CellLosses(np.where(np.arange(8) < 2, rows, 0), rows * sizes, rows * sizes)
+    assert power_trend(two, sizes) == pytest.approx(np.ones(8))
 
 
 def test_rows_unlike_any_labelled_have_no_estimate() -> None:

@@ -19,6 +19,7 @@ from monitor.core.counters import (
     CLASSES,
     CONFUSION,
     DEFAULT_TIERS,
+    LOSSES,
     RESIDUALS,
     SCALARS,
     VALUES,
@@ -47,15 +48,19 @@ def messages(topic: str, records: list[Record]) -> list[Message]:
 
 
 def counted(
-    task: Task, predictions: list[Record], labels: list[Record], *, rows: int = 7, labels_first: bool = False
+    task: Task,
+    predictions: list[Record],
+    labels: list[Record],
+    *,
+    rows: int = 7,
+    labels_first: bool = False,
+    until_s: int = START_S + 300,
 ) -> MemoryStore:
-    """A store after one worker has read both topics in pieces of `rows`."""
+    """A store after one worker has read both topics, written at `until_s`, in pieces of `rows`."""
 
     async def run() -> MemoryStore:
         store = MemoryStore(2, {MODEL: 7 * 86_400}, ManualClock(START_S * 1000))
-        log = Log(
-            [*messages("predictions", predictions), *messages("labels", labels)], (START_S + 300) * 1000
-        )
+        log = Log([*messages("predictions", predictions), *messages("labels", labels)], until_s * 1000)
         of_model = replace(plan(MODEL), reading=Reading(task, ModelIdentity()))
         worker = Worker(store, log, {MODEL: of_model})
         await worker.take(list(log.partitions))
@@ -205,7 +210,7 @@ def test_sums_do_not_depend_on_order_pieces_repeats_or_corrections(data: st.Data
     regression = data.draw(st.booleans())
     task: Task = Regression.in_units_of(1000.0) if regression else Multiclass(CLASSES_NAMED)
     answers, labels, *_ = house(n) if regression else zoo(n)
-    kinds = (SCALARS, VALUES, RESIDUALS) if regression else (SCALARS, CLASSES, CONFUSION)
+    kinds = (SCALARS, VALUES, RESIDUALS, LOSSES) if regression else (SCALARS, CLASSES, CONFUSION)
     plain = arrays(counted(task, answers, labels, rows=100), kinds)
     wrong = [label(i, 5.0 if regression else "eel", after_s=30) for i in range(0, n, 3)]
     mixed = [*labels, *data.draw(st.permutations(wrong)), *labels[: n // 2]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import numpy as np
@@ -24,7 +24,7 @@ ESTIMATES: Final[tuple[EstimatedAccuracy | EstimatedF1 | EstimatedRocAuc, ...]] 
     EstimatedF1(),
     EstimatedRocAuc(),
 )
-"""Every estimate, in the order in which people read them."""
+"""Every estimate of a binary model, in the order in which people read them."""
 
 RULE_GAP_MAX: Final = 0.01
 """Accuracy by which a cut of the scores may differ from the decisions, on labelled rows, before decisions
@@ -48,7 +48,8 @@ def estimate_slices(
     known = before.curve or _nothing()
     reason = too_little(known.positive, known.negative)
     if reason is not None:
-        return {number: all_undefined(reason) for number in rows}
+        undefined = all_undefined([estimate.name for estimate in ESTIMATES], reason)
+        return dict.fromkeys(rows, undefined)
     whole, of_whole = fit(known.positive, known.negative), _breach(before)
     answer: dict[int, dict[str, Estimate]] = {}
     for number, counts in rows.items():
@@ -66,9 +67,9 @@ def estimate_slices(
     return answer
 
 
-def all_undefined(reason: str) -> dict[str, Estimate]:
+def all_undefined(names: Iterable[str], reason: str) -> dict[str, Estimate]:
     """No estimate at all, and why."""
-    return {estimate.name: Estimate.undefined(reason) for estimate in ESTIMATES}
+    return {name: Estimate.undefined(reason) for name in names}
 
 
 def _breach(history: SliceCounts) -> str | None:

@@ -19,7 +19,7 @@ from monitor.core.counters import (
     SliceCounts,
 )
 from monitor.core.errors import QueryError
-from monitor.core.estimation import ESTIMATES
+from monitor.core.estimation import ESTIMATES_OF
 from monitor.core.metrics import METRICS_OF, Estimate, Metric
 
 BESIDE: Final = frozenset({CLASSES, VALUES})
@@ -39,7 +39,7 @@ def metric_named(name: str, task: str) -> Metric:
         if metric.name == name:
             return metric
     names = [metric.name for metric in METRICS_OF[task]]
-    if name in {estimate.name for estimate in ESTIMATES}:
+    if name in ESTIMATES_OF[task]:
         raise QueryError(f"{name} is estimated for slices and has no series")
     near = get_close_matches(name, names, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.core.contributions import Cells, Wide, spread
-from monitor.core.counters import RESIDUALS, VALUES, Kind, Scalar
+from monitor.core.counters import LOSSES, RESIDUALS, VALUES, Kind, Scalar
 from monitor.core.schema.violations import Code
 from monitor.core.tasks.answers import UNKNOWN, Answers, Fault, Flags, Floats, Ints, shown
+from monitor.core.tasks.losses import judged_cells, valued_cells
 from monitor.core.tasks.moments import (
     RANGE,
     Counted,
@@ -141,7 +142,11 @@ class Regression:
         value = answers.numbers[rows] / self.unit
         given = amounts({Moment.VALUE: value, Moment.VALUE_2: value * value}, len(rows))
         given[:, Counted.VALUED] = 1
-        return [(VALUES, _every(wide, rows, given))]
+        ones = np.ones((len(rows), 1), np.int64)
+        return [
+            (VALUES, _every(wide, rows, given)),
+            (LOSSES, spread(wide, rows, valued_cells(value)[:, None], ones)),
+        ]
 
     def labelled(self, answers: Answers, labels: Floats) -> Ints:
         """See `Task`."""
@@ -181,6 +186,7 @@ class Regression:
         return [
             (VALUES, _every(wide, rows, given)),
             (RESIDUALS, spread(wide, rows, bins[:, None], np.ones((len(rows), 1), np.int64))),
+            (LOSSES, spread(wide, rows, *judged_cells(value, error))),
         ]
 
 
