@@ -53,6 +53,7 @@ from monitor.edges.prober import Prober
 from monitor.edges.probing import probe_endpoint, probed_model
 from monitor.edges.pulse import Pulse
 from monitor.edges.reader import MetricsReader
+from monitor.edges.redis.link import RedisAccess
 from monitor.edges.redis.payload import Limits as StoreLimits
 from monitor.edges.redis.reader import RedisReader
 from monitor.edges.redis.store import RedisStore
@@ -78,15 +79,15 @@ _EVALUATOR_STOP_S: Final = 10.0
 
 def model_plan(name: str, model: ModelSettings, settings: Settings) -> ModelPlan:
     """What the pipeline knows of a model."""
-    reading = Reading(task_of(model), ModelIdentity(model.labels.sample))
+    reading, schema = Reading(task_of(model), ModelIdentity(model.labels.sample)), model.feature_schema
     return ModelPlan(
         name=name,
         reading=reading,
-        schema=CompiledSchema(model.feature_schema) if model.feature_schema else None,
+        schema=None if schema is None else CompiledSchema(schema, settings.masking_key),
         slices=SliceAssigner(model.slice_specs),
         tiers=settings.tiers,
         slices_max=settings.limits.slices_max,
-        layout=FeatureLayout.of(model.feature_schema) if model.feature_schema else None,
+        layout=None if schema is None else FeatureLayout.of(schema),
     )
 
 
@@ -122,7 +123,7 @@ def open_store(settings: Settings) -> RedisStore:
         waits,
         stub_parts=settings.redis.stub_parts,
         limits=StoreLimits(outbox_max=settings.limits.outbox_max),
-        **_redis_access(settings),
+        access=_redis_access(settings),
     )
 
 
@@ -132,7 +133,7 @@ def open_reader(settings: Settings) -> RedisReader:
         settings.redis.url,
         settings.redis.shards,
         limits=StoreLimits(outbox_max=settings.limits.outbox_max),
-        **_redis_access(settings),
+        access=_redis_access(settings),
     )
 
 
@@ -144,13 +145,8 @@ def web_access(settings: Settings) -> Access:
     return Access(token, LOOPBACK_NAMES if local else None)
 
 
-def _redis_access(settings: Settings) -> dict[str, Any]:
-    redis = settings.redis
-    return {
-        "username": redis.username,
-        "password": redis.password.get_secret_value() if redis.password else None,
-        "ssl_ca_certs": str(redis.ssl_ca_certs) if redis.ssl_ca_certs else None,
-    }
+def _redis_access(settings: Settings) -> RedisAccess:
+    return RedisAccess(**settings.redis.access())
 
 
 def worker_config(settings: Settings) -> KafkaWorkerConfig:
@@ -195,6 +191,7 @@ def model_evaluation(
         silences=tuple(Silence(s.from_ms, s.to_ms, 1000 * (s.repeat_s or 0)) for s in model.alerts.silences),
         probes=None if model.probes is None else model.probes.tolerated,
         watch_partitions=watch_partitions,
+        sensitive_key=settings.masking_key,
     )
 
 

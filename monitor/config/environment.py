@@ -14,7 +14,7 @@ import yaml
 from monitor.config.problems import Place, Problem
 
 PREFIX: Final = "MONITOR__"
-_TEXT_KEYS: Final = {"username", "password", "sasl_username", "sasl_password", "token"}
+_TEXT_KEYS: Final = {"username", "password", "sasl_username", "sasl_password", "sensitive_key", "token"}
 
 
 def override(

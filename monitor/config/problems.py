@@ -133,7 +133,7 @@ def _describe(error: ValidationError, section: type[BaseModel]) -> list[Problem]
         else:
             text = message.removeprefix("Input should be ").removeprefix("a valid ")
             text = f"expected {text}" if message.startswith("Input should be") else message
-            secret = any(word in str(place[-1:]).lower() for word in ("password", "token"))
+            secret = any(word in str(place[-1:]).lower() for word in ("password", "token", "sensitive_key"))
             found.append(Problem(place, text if secret else f"{text}, got {_shown(value)}"))
     return found
 

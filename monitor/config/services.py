@@ -200,12 +200,16 @@ class KafkaSettings(Section):
             for key in ("sasl_username", "sasl_password"):
                 if key not in raw:
                     yield Problem((key,), f"missing; security_protocol {protocol} logs in")
-        for key, other in (("ssl_certfile", "ssl_keyfile"), ("ssl_keyfile", "ssl_certfile")):
-            if key in raw and other not in raw:
-                yield Problem((key,), f"comes together with {other}")
+        yield from _half_a_certificate(raw)
         if raw.get("bootstrap_servers") in (EMBEDDED, [EMBEDDED]) and protocol != "PLAINTEXT":
             yield Problem(("security_protocol",), "the embedded broker speaks PLAINTEXT only; leave it out")
         yield from _topic_clashes(raw)
+
+
+def _half_a_certificate(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    for key, other in (("ssl_certfile", "ssl_keyfile"), ("ssl_keyfile", "ssl_certfile")):
+        if key in raw and other not in raw:
+            yield Problem((key,), f"comes together with {other}")
 
 
 def _topic_clashes(raw: Mapping[str, Any]) -> Iterator[Problem]:
@@ -236,6 +240,8 @@ class RedisSettings(Section):
     username: str | None = Field(None, description="ACL user.")
     password: SecretStr | None = Field(None, description="Password; best given in the environment.")
     ssl_ca_certs: ExistingFile | None = Field(None, description="CA certificates (PEM) for rediss://.")
+    ssl_certfile: ExistingFile | None = Field(None, description="Client certificate (PEM) for rediss://.")
+    ssl_keyfile: ExistingFile | None = Field(None, description="Private key of the client certificate (PEM).")
     shards: int = Field(
         1, ge=1, le=256, description="Parts the store is cut into: 1, or near the number of primaries."
     )
@@ -247,6 +253,16 @@ class RedisSettings(Section):
     def embedded(self) -> bool:
         """Whether the bundled store is asked for."""
         return self.url == EMBEDDED
+
+    def access(self) -> dict[str, str | None]:
+        """Keyword arguments of `monitor.edges.redis.link.RedisAccess`."""
+        return {
+            "username": self.username,
+            "password": self.password.get_secret_value() if self.password else None,
+            "ssl_ca_certs": _text(self.ssl_ca_certs),
+            "ssl_certfile": _text(self.ssl_certfile),
+            "ssl_keyfile": _text(self.ssl_keyfile),
+        }
 
     @model_validator(mode="before")
     @classmethod
@@ -265,7 +281,8 @@ class RedisSettings(Section):
 
     @classmethod
     def rules(cls, raw: Mapping[str, Any]) -> Iterator[Problem]:
-        """TLS options with a plaintext address; credentials given twice."""
+        """TLS options with a plaintext address; half a certificate; credentials given twice."""
+        yield from _half_a_certificate(raw)
         url = raw.get("url", "redis://localhost:6379/0")
         if not isinstance(url, str):
             return

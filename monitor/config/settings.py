@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 
 from monitor.config.environment import override
 from monitor.config.models import ModelSettings
 from monitor.config.problems import Place, Problem, Section, problems_of
 from monitor.config.services import KafkaSettings, RedisSettings
-from monitor.config.values import DurationS
+from monitor.config.values import DurationS, SecretFile
 from monitor.config.web import WebSettings
 from monitor.core.counters import DEFAULT_TIERS, DEMO_TIERS, Tier
 from monitor.core.errors import SettingsError
+from monitor.core.masking import key_of
 from monitor.core.records import ModelName
 from monitor.core.schema.text import read_yaml
 from monitor.core.slices.spec import CategorySlice, CrossSlice, features_of
+
+SECRET_CHARS_MIN: Final = 16
+"""Shorter keys could be tried out."""
 
 TIERS: Final = {"default": DEFAULT_TIERS, "demo": DEMO_TIERS}
 
@@ -82,6 +86,26 @@ class Settings(Section):
     limits: Limits = Field(default_factory=Limits, description="The end of everything that could grow.")
     worker: WorkerSettings = Field(default_factory=WorkerSettings, description="How a worker paces itself.")
     web: WebSettings = Field(default_factory=WebSettings, description="Health, metrics and the dashboard.")
+    sensitive_key: SecretStr | None = Field(
+        None,
+        min_length=SECRET_CHARS_MIN,
+        description="What values of sensitive features are hashed with; best given in the environment.",
+    )
+    sensitive_key_file: SecretFile | None = Field(
+        None, min_length=SECRET_CHARS_MIN, description="The same, from a file."
+    )
+
+    @classmethod
+    def rules(cls, raw: Mapping[str, Any]) -> Iterator[Problem]:
+        """One key."""
+        if raw.get("sensitive_key") is not None and raw.get("sensitive_key_file") is not None:
+            yield Problem(("sensitive_key_file",), "comes beside sensitive_key; keep one of them")
+
+    @property
+    def masking_key(self) -> bytes | None:
+        """What values of sensitive features are hashed with; None where they are not told at all."""
+        secret = self.sensitive_key or self.sensitive_key_file
+        return None if secret is None else key_of(secret.get_secret_value())
 
     @classmethod
     def load(cls, path: Path | str, env: Mapping[str, str] | None = None) -> Self:

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, ValidationInfo
+from pydantic import BeforeValidator, SecretStr, ValidationInfo
 
 from monitor.core.times import parse_duration, parse_instant
 
@@ -89,8 +89,24 @@ def existing_file(value: Any, info: ValidationInfo) -> Path:
     return path
 
 
+def secret_file(value: Any, info: ValidationInfo) -> SecretStr:
+    """The secret a file beside the settings holds, without the space around it.
+
+    Raises:
+        ValueError: no such file, or it cannot be read as text.
+    """
+    if isinstance(value, SecretStr):
+        return value
+    path = existing_file(value, info)
+    try:
+        return SecretStr(path.read_text("utf-8").strip())
+    except (OSError, UnicodeDecodeError):
+        raise ValueError(f"cannot be read as text: {path}") from None
+
+
 DurationS = Annotated[int, BeforeValidator(_duration)]
 Share = Annotated[float, BeforeValidator(parse_share)]
 InstantMs = Annotated[int, BeforeValidator(_instant)]
 RatePerS = Annotated[float, BeforeValidator(parse_rate)]
 ExistingFile = Annotated[Path, BeforeValidator(existing_file)]
+SecretFile = Annotated[SecretStr, BeforeValidator(secret_file)]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pydantic_core import from_json
 
 from monitor.core.mapping import Mapping
+from monitor.core.masking import Masking, hashed
 from monitor.core.records import DeadLetter
 from monitor.core.times import ABSENT, INSTANT_END_MS, instants_ms
 
@@ -199,20 +200,24 @@ def _depth(value: bytes) -> int:
     return deepest
 
 
-def dead_letter(rejected: Rejected, topic: str, partition: int, *, withheld: bool = False) -> bytes:
+def dead_letter(rejected: Rejected, topic: str, partition: int, masking: Masking | None = None) -> bytes:
     """The record for the dead-letter topic, as JSON.
 
     Args:
         rejected: the record.
         topic: where it lies,
         partition: and in which part; with its offset enough to find it.
-        withheld: nothing of the record itself is shown: what cannot be read cannot be masked.
+        masking: given where some model has a sensitive feature. Then the record is not shown, for nobody
+            knows which part of what cannot be read is sensitive; but its hash, where there is a key.
     """
-    head = "" if withheld else rejected.value[:200].decode("utf-8", "backslashreplace")
-    escaped = head.encode("unicode_escape").decode("ascii")[:600]
+    if masking is None:
+        head = rejected.value[:200].decode("utf-8", "backslashreplace")
+        escaped = head.encode("unicode_escape").decode("ascii")[:600]
+    else:
+        escaped = "" if masking.key is None else hashed(masking.key, rejected.value)
     letter = DeadLetter(
         reason=str(rejected.reason),
-        detail="" if withheld else rejected.detail[:500],
+        detail=rejected.detail[:500] if masking is None else "",
         topic=topic,
         partition=partition,
         offset=rejected.offset,

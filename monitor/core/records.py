@@ -66,7 +66,8 @@ class DeadLetter(Record):
     partition: int
     offset: int
     value_head: str = Field(
-        description="The first bytes of the record, escaped; empty where a feature is marked sensitive.",
+        description="The first bytes of the record, escaped; where a feature is marked sensitive, "
+        "the record's hash instead, or nothing without a key.",
         max_length=600,
     )
     value_bytes: int = Field(ge=0, description="The record's full size.")

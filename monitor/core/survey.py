@@ -188,7 +188,7 @@ def _read(
             _judge(batch, plan, tally)
             tally.rate_per_s += (rate_per_s or 0.0) * len(group) / len(sample.records)
     return TopicSurvey(
-        sample.topic, sample.kind, len(sample.records), readable, _reasons(rejected), rate_per_s
+        sample.topic, sample.kind, len(sample.records), readable, _reasons(rejected, plans), rate_per_s
     )
 
 
@@ -217,9 +217,11 @@ def _rate_per_s(records: Sequence[RawRecord]) -> float | None:
     return (len(times_ms) - 1) / span_ms * 1000 if span_ms > 0 else None
 
 
-def _reasons(rejected: Sequence[Rejected]) -> dict[str, tuple[int, str]]:
+def _reasons(rejected: Sequence[Rejected], plans: Mapping[str, ModelPlan]) -> dict[str, tuple[int, str]]:
+    # As in dead letters: of what cannot be read nobody knows which part is sensitive.
+    withheld = any(plan.schema is not None and plan.schema.masking.features for plan in plans.values())
     counts = Counter(str(reject.reason) for reject in rejected)
     details: dict[str, str] = {}
     for reject in rejected:
-        details.setdefault(str(reject.reason), reject.detail)
+        details.setdefault(str(reject.reason), "" if withheld else reject.detail)
     return {reason: (count, details[reason]) for reason, count in counts.most_common()}

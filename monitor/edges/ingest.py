@@ -162,10 +162,8 @@ class Ingest:
         self._preparer = Preparer(store, self._retry)
         self._attention = Attention()
         self._taps = dict(taps or {})
-        # Of a record that cannot be read nobody knows which part is sensitive.
-        self._withheld = any(
-            plan.schema is not None and plan.schema.sensitive for plan in self._models.values()
-        )
+        maskings = [plan.schema.masking for plan in self._models.values() if plan.schema is not None]
+        self._masking = next((masking for masking in maskings if masking.features), None)
 
     async def take(self, starts: Mapping[Partition, int]) -> dict[Partition, int]:
         """Take over partitions: read their fences, making them where a partition is new.
@@ -403,7 +401,7 @@ class Ingest:
             if shard == 0 and (hints := self._attention.waiting(plan.name)):
                 evidence[f"{plan.name}/{HINTS}"] = hints
         letters = [
-            dead_letter(rejected, partition.topic, partition.number, withheld=self._withheld)
+            dead_letter(rejected, partition.topic, partition.number, self._masking)
             for rejected in decoded.rejected
             if rejected.offset >= fence.offset and rejected.offset % self._store.shards == shard
         ]

@@ -63,7 +63,8 @@ def configure_logs(level: str = "INFO", stream: TextIO | None = None) -> None:
     """Send all logs as JSON lines to `stream` (stderr); the client libraries speak from WARNING on.
 
     Args:
-        level: of our own loggers; DEBUG lets the libraries speak too.
+        level: of our own loggers; DEBUG lets the libraries speak from INFO on. What they say below that holds
+            passwords (kafka-python spells its whole configuration) and records.
         stream: where to write.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
@@ -73,4 +74,4 @@ def configure_logs(level: str = "INFO", stream: TextIO | None = None) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     for name in _CHATTY:
-        logging.getLogger(name).setLevel(logging.NOTSET if root.level <= logging.DEBUG else logging.WARNING)
+        logging.getLogger(name).setLevel(logging.INFO if root.level <= logging.DEBUG else logging.WARNING)

@@ -11,7 +11,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgpack
@@ -85,7 +85,6 @@ class ProbedModel:
         probes: to be asked; `replay` goes before every other one.
         sample: share of requests that may be picked.
         budget_rows_per_s: rows a second, of all workers together.
-        hidden: features whose values are not stored.
     """
 
     name: str
@@ -95,7 +94,6 @@ class ProbedModel:
     probes: tuple[Probe, ...] = PROBES
     sample: float = 0.01
     budget_rows_per_s: float = 50.0
-    hidden: frozenset[str] = field(default_factory=frozenset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +256,7 @@ class Prober:
         ranked: list[RankedCase] = []
         lists: dict[str, list[bytes]] = {}
         for case in cases:
-            record: dict[str, Any] = case.record(self._model.hidden)
+            record: dict[str, Any] = case.record(self._model.space.masking)
             value = json.dumps(record, ensure_ascii=False, default=str).encode("utf-8", "surrogatepass")
             if len(value) > CASE_BYTES_MAX:
                 continue

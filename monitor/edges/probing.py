@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any, Final
 
-from monitor.config import ModelSettings, Settings
+from monitor.config import Settings
 from monitor.core.costs import probe_bytes
 from monitor.core.probes import PROBES, Constraints, FeatureSpace
 from monitor.core.probes.endpoint import Endpoint
@@ -51,8 +51,9 @@ def probe_endpoint(name: str, settings: Settings, env: Mapping[str, str] | None 
     ).for_schema(model.feature_schema)
 
 
-def feature_space(model: ModelSettings) -> FeatureSpace:
+def feature_space(name: str, settings: Settings) -> FeatureSpace:
     """What the features of a probed model may be; pairs of values are those of its reference file."""
+    model, key = settings.models[name], settings.masking_key
     schema, probes = model.feature_schema, model.probes
     assert schema is not None
     constraints = Constraints(
@@ -62,10 +63,10 @@ def feature_space(model: ModelSettings) -> FeatureSpace:
     )
     file = model.reference_file
     if file is None:
-        return FeatureSpace.of(schema, constraints)
+        return FeatureSpace.of(schema, constraints, sensitive_key=key)
     rows = [as_record(row, model.reference.columns)["features"] if model.reference else {} for row in
             islice(read_rows(file), PAIR_ROWS)]  # fmt: skip
-    return FeatureSpace.of(schema, constraints, pairs_of(schema, rows))
+    return FeatureSpace.of(schema, constraints, pairs_of(schema, rows), key)
 
 
 def probed_model(name: str, settings: Settings) -> ProbedModel:
@@ -76,13 +77,12 @@ def probed_model(name: str, settings: Settings) -> ProbedModel:
     assert schema is not None
     return ProbedModel(
         name,
-        feature_space(model),
+        feature_space(name, settings),
         model.threshold if model.task == "binary" else None,
         settings.tiers,
         tuple(probe for probe in PROBES if probe.name in probes.probes),
         probes.sample,
         probes.budget_rows_per_s,
-        frozenset(feature for feature, told in schema.features.items() if told.sensitive),
     )
 
 

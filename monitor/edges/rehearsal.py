@@ -130,12 +130,11 @@ async def rehearse(
     every = [*replays, *results] if any(p.name == Replay.name for p in plan.probes) else results
     drawn = await _drawn(asked, results)
     counted = tallies(every)
-    hidden = frozenset(name for name, axis in plan.space.axes.items() if axis.sensitive)
     about = About(
         plan.model, plan.endpoint, plan.sample, at, plan.threshold, len(subjects), refused, unsteady,
         asked.rows, dict(asked.errors.most_common()),
     )  # fmt: skip
-    return document(about, every, counted, judge(counted, plan.allowed or {}), drawn, hidden)
+    return document(about, every, counted, judge(counted, plan.allowed or {}), drawn, plan.space.masking)
 
 
 async def _subjects(

@@ -124,7 +124,7 @@ def from_settings(
     schema = model.feature_schema
     assert schema is not None
     threshold = model.threshold if model.task == "binary" else None
-    plan = _plan(wishes, endpoint, name, schema, feature_space(model), threshold)
+    plan = _plan(wishes, endpoint, name, schema, feature_space(name, settings), threshold)
     columns = model.reference.columns if model.reference else None
     return plan, _known(_records(wishes.sample, columns), schema), endpoint
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import msgpack
 import pytest
-import redis
 
 from monitor.core.batch import Reading
 from monitor.core.counters import DEFAULT_TIERS
@@ -20,7 +19,7 @@ from monitor.core.slices import SliceAssigner, VersionSlice
 from monitor.core.tasks import Binary
 from monitor.edges.redis import RedisStore
 from monitor.ports import Partition
-from tests.support.redis_servers import Server, redis_binary, running, valkey_binary
+from tests.support.redis_servers import Server, contents, redis_binary, running, valkey_binary
 from tests.support.topology import Log, Worker
 from tests.support.traffic import Message
 
@@ -49,25 +48,6 @@ def server() -> Iterator[Server]:
     binary = redis_binary()
     with running("redis", binary) if binary else running("valkey", valkey_binary()) as made:
         yield made
-
-
-def contents(url: str) -> bytes:
-    """Every key and value, as they are."""
-    found: list[bytes] = []
-    with redis.Redis.from_url(url) as client:
-        raw: Any = client
-        for key in raw.scan_iter(count=1000):
-            found.append(key)
-            kind = raw.type(key)
-            if kind == b"string":
-                found.append(raw.get(key))
-            elif kind == b"hash":
-                found += [part for pair in raw.hgetall(key).items() for part in pair]
-            elif kind == b"list":
-                found += raw.lrange(key, 0, -1)
-            elif kind == b"stream":
-                found += [part for _, fields in raw.xrange(key) for pair in fields.items() for part in pair]
-    return b"\n".join(found)
 
 
 async def test_planted_values_are_found_nowhere(server: Server, caplog: pytest.LogCaptureFixture) -> None:

@@ -21,12 +21,12 @@ CATCH_UP_S = 400.0
 
 
 @contextmanager
-def worker(settings: dict[str, Any], directory: Path) -> Iterator[Path]:
+def worker(settings: dict[str, Any], directory: Path, *options: str) -> Iterator[Path]:
     """`monitor run` on these settings; answers the settings file. Its log is `worker.log` beside it."""
     config = directory / "monitor.yaml"
     config.write_text(yaml.safe_dump(settings, allow_unicode=True))
     with (directory / "worker.log").open("wb") as log:
-        command = [sys.executable, "-m", "monitor", "run", "--config", str(config)]
+        command = [sys.executable, "-m", "monitor", "run", "--config", str(config), *options]
         process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
             yield config

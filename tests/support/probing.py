@@ -57,8 +57,11 @@ def schema() -> FeatureSchema:
     return infer([applicant(rng) for _ in range(2_000)])
 
 
-def probed(**settings: Any) -> ProbedModel:
-    space = FeatureSpace.of(schema(), Constraints(protected=("sex",)))
+def probed(sensitive: tuple[str, ...] = (), key: bytes | None = None, **settings: Any) -> ProbedModel:
+    told = schema()
+    for name in sensitive:
+        told.features[name] = told.features[name].model_copy(update={"sensitive": True})
+    space = FeatureSpace.of(told, Constraints(protected=("sex",)), sensitive_key=key)
     return ProbedModel(MODEL, space, 0.5, **{"tiers": DEFAULT_TIERS, "sample": 1.0, **settings})
 
 

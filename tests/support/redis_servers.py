@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -77,3 +78,26 @@ def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
             return
         except redis.exceptions.ConnectionError as error:
             raise RuntimeError(f"the server did not start (exit code {process.poll()})") from error
+
+
+def contents(url: str) -> bytes:
+    """Every key and value, as they are."""
+    found: list[bytes] = []
+    with redis.Redis.from_url(url) as client:
+        raw: Any = client
+        for key in raw.scan_iter(count=1000):
+            found.append(key)
+            kind = raw.type(key)
+            if kind == b"string":
+                found.append(raw.get(key))
+            elif kind == b"hash":
+                found += [part for pair in raw.hgetall(key).items() for part in pair]
+            elif kind == b"list":
+                found += raw.lrange(key, 0, -1)
+            elif kind == b"set":
+                found += raw.smembers(key)
+            elif kind == b"zset":
+                found += raw.zrange(key, 0, -1)
+            elif kind == b"stream":
+                found += [part for _, fields in raw.xrange(key) for pair in fields.items() for part in pair]
+    return b"\n".join(found)

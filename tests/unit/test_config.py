@@ -408,3 +408,25 @@ KEYS = [path.rpartition(".")[2] for path in setting_paths()]
 def test_whatever_is_written_is_answered_in_words(kafka: Any, redis: Any, model: Any) -> None:
     with pytest.raises(SettingsError):
         Settings.parse({"kafka": kafka, "redis": redis, "models": {"m": model}, "zzz": 1})
+
+
+def test_the_key_of_sensitive_values_is_given_once_and_never_shown(tmp_path: Path) -> None:
+    secret = "a key that nobody may see"
+    (tmp_path / "key").write_text(f"{secret}\n")
+    given = Settings.parse(raw(), env={"MONITOR__SENSITIVE_KEY": secret})
+    from_file = Settings.parse(raw(sensitive_key_file="key"), tmp_path)
+    assert given.masking_key == from_file.masking_key
+    assert given.masking_key is not None
+    assert len(given.masking_key) == 32
+    assert Settings.parse(raw()).masking_key is None
+    for settings in (given, from_file):
+        assert secret not in f"{settings!r} {settings} {settings.model_dump()}"
+    both = raw(sensitive_key_file="key", sensitive_key=secret)
+    with pytest.raises(SettingsError, match="keep one of them") as twice:
+        Settings.parse(both, tmp_path)
+    (tmp_path / "key").write_text("hunter2")
+    for shorter in (raw(sensitive_key="hunter2"), raw(sensitive_key_file="key")):
+        with pytest.raises(SettingsError, match="at least 16") as short:
+            Settings.parse(shorter, tmp_path)
+        assert "hunter2" not in str(short.value)
+    assert secret not in str(twice.value)

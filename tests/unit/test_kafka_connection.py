@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import socket
 import ssl
 import threading
@@ -9,11 +11,14 @@ import threading
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError as ClientError
 
 from monitor.core.errors import KafkaError
 from monitor.edges.kafka import connection as module
 from monitor.edges.kafka.connection import KafkaConnection, SecurityProtocol
 from monitor.edges.kafka.topics import partitions
+from monitor.edges.logs import configure_logs
 
 
 def secure(protocol: SecurityProtocol) -> KafkaConnection:
@@ -97,3 +102,27 @@ def test_tls_asked_of_a_port_without_it_is_refused_at_once() -> None:
         with pytest.raises(KafkaError, match=r"no Kafka broker answers at .* is it a port without TLS\?"):
             partitions(KafkaConnection(address, "SSL"), ["t"])
         broker.join()
+
+
+def test_a_password_is_in_no_log_however_much_is_logged() -> None:
+    """The client libraries would spell their configuration at DEBUG."""
+    root, stream = logging.getLogger(), io.StringIO()
+    before = (root.level, root.handlers[:])
+    levels = {
+        name: logging.getLogger(name).level for name in ("aiokafka", "asyncio", "faust", "kafka", "mode")
+    }
+    try:
+        configure_logs("DEBUG", stream)
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            address = f"127.0.0.1:{server.getsockname()[1]}"
+            hush = KafkaConnection(address, "SASL_PLAINTEXT", sasl_username="u", sasl_password="hush-hush")
+            with pytest.raises(ClientError):
+                KafkaAdminClient(**hush.client_options(), bootstrap_timeout_ms=0)
+        logging.getLogger("kafka").info("the logs are heard")
+    finally:
+        root.setLevel(before[0])
+        root.handlers[:] = before[1]
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+    assert "the logs are heard" in stream.getvalue()
+    assert "hush-hush" not in stream.getvalue()

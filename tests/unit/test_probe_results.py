@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from monitor.core.counters import ALL_SLICE, PROBE_SHAPES, PROBE_TRIALS, PROBE_TYPES
+from monitor.core.masking import Masking
 from monitor.core.probes import PROBES, Answer, FeatureSpace, ProbeResult, Subject, Trial
 from monitor.core.probes.answers import Case
 from monitor.core.probes.results import (
@@ -122,11 +123,11 @@ def test_the_worst_are_the_worst_however_they_are_merged(
 
 def test_a_case_is_told_with_all_it_takes_and_without_what_is_hidden() -> None:
     found = worst_of([result("sensitivity", at=7, cases=(case(2.0),))])
-    record = found[0].record()
+    record = found[0].record(Masking())
     assert record["request_id"] == "r-7"
     assert (record["original"], record["changed"]) == ({"a": 1}, {"a": 2.0})
     assert record["before"]["score"] == pytest.approx(0.1)
-    assert found[0].record(frozenset({"a"}))["changed"] == {"a": "(not shown)"}
+    assert found[0].record(Masking(frozenset({"a"})))["changed"] == {"a": "(not shown)"}
 
 
 def test_the_budget_goes_where_it_pays_and_a_fifth_elsewhere() -> None:

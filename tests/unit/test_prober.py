@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from monitor.core.counters import DEFAULT_TIERS, PROBE_TRIALS, PROBE_WORK, SCALARS, Scalar
+from monitor.core.masking import HIDDEN, is_masked
 from monitor.core.probes import PROBES, Answer
 from monitor.core.probes.results import Part, Work, asked_again, trials_of
 from monitor.core.probes.spending import LATE_S
@@ -62,12 +63,27 @@ async def test_a_case_can_be_asked_again() -> None:
 
 
 async def test_sensitive_values_are_not_stored() -> None:
-    made = World(MemoryModelClient(unfair), probed(hidden=frozenset({"income"})))
+    made = World(MemoryModelClient(unfair), probed(("income",)))
     await made.probe(6, unfair)
     cases = [json.loads(value) for value in made.store.reader().worst_cases(MODEL)]
     assert cases
     assert {case["original"]["income"] for case in cases} == {"(not shown)"}
     with pytest.raises(ValueError, match="income"):
+        asked_again(cases[0]["original"])
+
+
+async def test_sensitive_values_are_stored_as_hashes_where_there_is_a_key() -> None:
+    made = World(MemoryModelClient(unfair), probed(("income", "sex"), b"k" * 32))
+    await made.probe(6, unfair)
+    cases = [json.loads(value) for value in made.store.reader().worst_cases(MODEL)]
+    shown = {case["original"]["income"] for case in cases}
+    assert len(shown) > 1
+    assert all(is_masked(value) and value != HIDDEN for value in shown)
+    assert len({case["original"]["sex"] for case in cases}) == 2, "equal values are told alike"
+    swaps = {case["change"] for case in cases if case["probe"] == "counterfactual"}
+    assert swaps
+    assert all("hashed:" in words and "male" not in words.lower() for words in swaps)
+    with pytest.raises(ValueError, match="income, sex"):
         asked_again(cases[0]["original"])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -15,7 +15,11 @@ from monitor.core.drift import jensen_shannon, kolmogorov_smirnov, psi, wasserst
 from monitor.core.drift.layout import FIRST, INVALID, MISSING, SCORE, SCORE_CELLS, Block, BlockKind
 from monitor.core.drift.reading import Insufficient, Reading
 from monitor.core.drift.scale import ScaleShift
+from monitor.core.masking import Masking
 from monitor.core.records import AlertKind, Severity
+
+OPEN: Final = Masking()
+"""Nothing is sensitive."""
 
 OUTPUTS: Final = {SCORE: "score", "@decision": "decision", "@label": "label"}
 """Blocks that are no features."""
@@ -34,8 +38,9 @@ _ADVICE: Final = {
 
 
 def drift_finding(
-    block: Block, drifted: Drifted, log_threshold: float, at_ms: int, source: str = ""
-) -> Finding:
+    block: Block, drifted: Drifted, log_threshold: float, at_ms: int, source: str = "",
+    masking: Masking = OPEN,
+) -> Finding:  # fmt: skip
     """A drift as an alert tells it.
 
     Args:
@@ -44,6 +49,7 @@ def drift_finding(
         log_threshold: what its evidence had to reach.
         at_ms: event time of the last bucket taken.
         source: the slice it comes from, in words, or "".
+        masking: of sensitive features.
     """
     readings = readings_of(block, drifted.baseline, drifted.live)
     stability = readings["psi"]
@@ -51,6 +57,7 @@ def drift_finding(
     name = OUTPUTS.get(block.name, block.name)
     rows = int(drifted.live.sum())
     key, against = _AGAINST[drifted.against]
+    change = change_in_words(block, drifted.baseline, drifted.live, masking)
     noise = f" (noise would give {stability.threshold:.2g})" if isinstance(stability, Reading) else ""
     return Finding(
         kind=AlertKind.DRIFT,
@@ -65,7 +72,7 @@ def drift_finding(
         excess=None,
         began_ms=drifted.since_ms,
         at_ms=at_ms,
-        summary=f"{name} differs from {against}: {change_in_words(block, drifted.baseline, drifted.live)}; "
+        summary=f"{name} differs from {against}: {change}; "
         f"PSI {effect:.2g}{noise} over {rows} requests since {clock(drifted.since_ms)}"
         + (f", from {source}" if source else ""),
         advice=_ADVICE.get(
@@ -131,23 +138,28 @@ def readings_of(block: Block, baseline: Counts, live: Counts) -> dict[str, Readi
     return found
 
 
-def change_in_words(block: Block, baseline: Counts, live: Counts) -> str:
+def change_in_words(block: Block, baseline: Counts, live: Counts, masking: Masking = OPEN) -> str:
     """The largest change: of what is missing or strange, of a category, or of the median."""
+    hidden = block.name in masking.features
     p, q = baseline / max(baseline.sum(), 1), live / max(live.sum(), 1)
     for cell, what in ((MISSING, "missing"), (INVALID, "not readable")):
         if q[cell] - p[cell] >= 0.5 * np.abs(q - p).max() > 0:
             return f"{what} {percent(float(p[cell]))} → {percent(float(q[cell]))}"
     if block.kind in (BlockKind.NUMBER, BlockKind.SCORE):
+        if hidden:
+            rose = np.sign(_median_cell(live) - _median_cell(baseline))
+            return f"the median {('fell', 'stayed', 'rose')[int(rose) + 1]}"
         before, after = (_median(block, counts) for counts in (baseline, live))
         return f"median {before} → {after}"
-    names = ["missing", "not readable", *_names(block)]
+    told = [masking.value(block.name, value) for value in block.values or ()] if hidden else None
+    names = ["missing", "not readable", *_names(block, told)]
     most = int(np.abs(q - p).argmax())
     return f"{names[most]} {percent(float(p[most]))} → {percent(float(q[most]))}"
 
 
-def _names(block: Block) -> list[str]:
+def _names(block: Block, masked: Sequence[str] | None = None) -> list[str]:
     if block.kind is BlockKind.CATEGORY:
-        return [*(f'"{value}"' for value in block.values or ()), "values not listed"]
+        return [*(masked or (f'"{value}"' for value in block.values or ())), "values not listed"]
     if block.kind is BlockKind.BOOLEAN:
         return ["no", "yes"]
     return ["present"]
@@ -158,7 +170,7 @@ def _median(block: Block, counts: Counts) -> str:
     values = counts[FIRST:]
     if not values.sum():
         return "none"
-    place = int(np.searchsorted(np.cumsum(values), values.sum() / 2))
+    place = _median_cell(counts)
     if block.kind is BlockKind.SCORE:
         logit = (place + 0.5) * 32 / SCORE_CELLS - 16
         return f"{1 / (1 + np.exp(-logit)):.2g}"
@@ -166,6 +178,12 @@ def _median(block: Block, counts: Counts) -> str:
     if place == 0:
         return f"below {edges[0]:g}"
     return f"{edges[min(place, len(edges)) - 1]:g}"
+
+
+def _median_cell(counts: Counts) -> int:
+    """Place of the value cell that holds the median."""
+    values = counts[FIRST:]
+    return int(np.searchsorted(np.cumsum(values), values.sum() / 2))
 
 
 def _figures(reading: Reading | Insufficient) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from monitor.core.drift.scale import Distribution, ScaleShift, explain
 from monitor.core.evaluation.streams import DAY_S
 from monitor.core.evidence.levels import log_threshold, share_out
 from monitor.core.feature_cells import HIGH, LOW, TAIL_CELLS
+from monitor.core.masking import Masking
 from monitor.core.records import AlertKind
 from monitor.core.schema.feature import QUANTILE_LEVELS
 from monitor.core.schema.model import FeatureSchema
@@ -90,6 +91,7 @@ class Distributions:
         decisions: requests, decided and positive ones of the reference; zeros where it has none.
         bucket_s: length of a bucket of traffic.
         false_alarms_per_s: of the model, all streams together.
+        sensitive_key: what values of sensitive features are hashed with.
     """
 
     schema: FeatureSchema
@@ -99,6 +101,12 @@ class Distributions:
     decisions: tuple[int, int, int]
     bucket_s: int
     false_alarms_per_s: float
+    sensitive_key: bytes | None = field(default=None, repr=False)
+
+    @cached_property
+    def masking(self) -> Masking:
+        """How values of sensitive features are told."""
+        return Masking.of(self.schema.features, self.sensitive_key)
 
     @cached_property
     def cells(self) -> Cells:
@@ -241,7 +249,7 @@ def _same_hour(
     bars, phi = np.full(len(config.cells.blocks), bar), state.hourly.scatter.design_effect
     weekly, found = drift_week.judge(WeekDrift(), weekly, config.cells, bars, phi, at_ms)
     told = [
-        drift_finding(config.cells.blocks[one.place], one, bar, at_ms)
+        drift_finding(config.cells.blocks[one.place], one, bar, at_ms, masking=config.masking)
         for one in found
         if not state.hourly.open[one.place]
     ]
@@ -282,7 +290,7 @@ def _close_day(config: Distributions, state: DistributionsState) -> tuple[Distri
     daily, found = drift.judge(config.daily, daily, config.cells, bars, phi)
     at_ms = (state.day_s + DAY_S) * 1000
     findings = [
-        drift_finding(config.cells.blocks[one.place], one, bar, at_ms)
+        drift_finding(config.cells.blocks[one.place], one, bar, at_ms, masking=config.masking)
         for one in found
         if not state.hourly.open[one.place]  # the same alert is told within the day already
     ]
@@ -308,7 +316,7 @@ def _told(
     shift = state.named.get(block.name)
     told = [] if shift is None else [scale_finding(block, one, shift, bar, at_ms, source)]
     if shift is None or not one.holds:
-        told.append(drift_finding(block, one, bar, at_ms, source))
+        told.append(drift_finding(block, one, bar, at_ms, source, config.masking))
     return told
 
 

@@ -63,6 +63,7 @@ class ModelEvaluation:
         silences: times at which amount, mix and distribution of traffic say nothing.
         probes: share of decisions that may change with a protected feature alone; None: it is not probed.
         watch_partitions: this model's evaluator reports what ails the monitor itself (one model's should).
+        sensitive_key: what values of sensitive features are hashed with; None tells nothing of them.
     """
 
     model: str
@@ -84,6 +85,7 @@ class ModelEvaluation:
     silences: tuple[Silence, ...] = ()
     probes: float | None = None
     watch_partitions: bool = False
+    sensitive_key: bytes | None = field(default=None, repr=False)
 
     def silent(self, start_ms: int, end_ms: int) -> bool:
         """Whether traffic of [start_ms, end_ms) is not to be judged, epoch ms."""
@@ -175,6 +177,7 @@ class ModelEvaluation:
             (decisions[0], decisions[1], decisions[2]),
             self.tier.bucket_s,
             self.false_alarms_per_s,
+            self.sensitive_key,
         )
 
     @cached_property

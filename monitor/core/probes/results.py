@@ -19,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 
 from monitor.core.counters import ALL_SLICE, PROBE_SETS, PROBE_SHAPES, PROBE_TRIALS, PROBE_TYPES, Counts
+from monitor.core.masking import Masking, is_masked
 from monitor.core.probes.answers import NEAR_IQR, Answer, Case, Features, ProbeResult, Subject, Trial
 from monitor.core.probes.type_conversion import VARIANTS
 
@@ -210,9 +211,6 @@ def _count_type(added: Added, feature: int, trial: Trial) -> None:
             added.add((PROBE_TYPES.name, ALL_SLICE), first + part)
 
 
-HIDDEN: Final = "(not shown)"
-"""Stands for the value of a sensitive feature."""
-
 _FLOAT: Final = "float"
 
 WORST_MAX: Final = 100
@@ -227,7 +225,7 @@ class WorstCase:
     """A case with the request it is about: all it takes to ask again.
 
     Attributes:
-        id: of the case, a hash of all that was asked.
+        id: of the case, a hash of what was asked and answered.
         request_id, model, version: of the request.
         case: what was found.
     """
@@ -270,11 +268,11 @@ class WorstCase:
             case _:
                 return tuple(f"probes/{case.probe}/{name}" for name in case.features[:1])
 
-    def record(self, hidden: frozenset[str] = frozenset()) -> dict[str, Any]:
+    def record(self, masking: Masking) -> dict[str, Any]:
         """As JSON.
 
         Args:
-            hidden: sensitive features, whose values are replaced.
+            masking: of the model's sensitive features, whose values are replaced.
         """
         case = self.case
         return {
@@ -285,8 +283,8 @@ class WorstCase:
             "probe": case.probe,
             "features": list(case.features),
             "change": case.words,
-            "original": _shown(case.original, hidden),
-            "changed": _shown(case.changed, hidden),
+            "original": _shown(case.original, masking),
+            "changed": _shown(case.changed, masking),
             "before": _answer(case.before),
             "after": _answer(case.after),
             "flipped": case.flipped,
@@ -322,14 +320,18 @@ def merge_worst(*lists: Iterable[WorstCase], limit: int = WORST_MAX) -> list[Wor
 
 
 def _id(result: ProbeResult, case: Case) -> str:
-    subject = result.subject
-    asked = [subject.model, subject.version, subject.request_id, case.probe, case.changed, case.original]
+    subject, told = result.subject, result.subject.space.masking.told
+    # Of what is hidden the id holds no more than the case shows: values could be tried out against it.
+    asked = [
+        subject.model, subject.version, subject.request_id, case.probe, told(case.changed),
+        told(case.original), case.before.score, case.after.score,
+    ]  # fmt: skip
     text = json.dumps(asked, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _shown(features: Features, hidden: frozenset[str]) -> Mapping[str, Any]:
-    return {name: HIDDEN if name in hidden else _plain(value) for name, value in features.items()}
+def _shown(features: Features, masking: Masking) -> Mapping[str, Any]:
+    return {name: _plain(value) for name, value in masking.told(features).items()}
 
 
 def asked_again(features: Features) -> dict[str, Any]:
@@ -338,7 +340,7 @@ def asked_again(features: Features) -> dict[str, Any]:
     Raises:
         ValueError: some are sensitive, and were not stored.
     """
-    hidden = [name for name, value in features.items() if value == HIDDEN]
+    hidden = [name for name, value in features.items() if is_masked(value)]
     if hidden:
         raise ValueError(
             f"{', '.join(hidden)}: sensitive values are not stored; take the request from its topic"

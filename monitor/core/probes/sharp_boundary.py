@@ -17,7 +17,7 @@ import numpy as np
 from monitor.core.probes.answers import Answers, Case, Features, ProbeResult, Subject, Trial
 from monitor.core.probes.dialogue import Rounds
 from monitor.core.probes.scan import Point, ask, fits, look
-from monitor.core.probes.variants import RANK_FLOOR, case_of, put, worst
+from monitor.core.probes.variants import RANK_FLOOR, case_of, in_words, put, worst
 
 STEP_IQR: Final = 0.01
 """A step is small up to this many interquartile ranges."""
@@ -152,10 +152,9 @@ def _case(probe: SharpBoundary, subject: Subject, edge: _Edge) -> Case:
     axis = subject.space.axes[edge.low.feature]
     case = case_of(probe.name, subject, (axis.name,), edge.high.row, edge.high.answer)
     travelled = axis.travelled(edge.low.value, edge.high.value)
-    own = f"{axis.name} {edge.low.value!r} → {edge.high.value!r}"
     return replace(
         case,
-        words=f"{axis.name} (not shown)" if axis.sensitive else own,
+        words=in_words(subject, axis.name, edge.low.value, edge.high.value),
         original=edge.low.row,
         before=edge.low.answer,
         flipped=subject.decision(edge.low.answer) != subject.decision(edge.high.answer),

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.core.masking import Masking
 from monitor.core.probes.pairs import PairCounts
 from monitor.core.probes.relations import Relation
 from monitor.core.schema.feature import NUMERIC, QUANTILE_LEVELS, Feature, FeatureType
@@ -186,15 +187,21 @@ class FeatureSpace:
         axes: feature → what it may be, in the schema's order.
         constraints: as declared.
         pairs: values seen together; None where nothing is known of it.
+        sensitive_key: what values of sensitive features are hashed with where they are told.
     """
 
     axes: Mapping[str, Axis]
     constraints: Constraints = Constraints()
     pairs: PairCounts | None = None
+    sensitive_key: bytes | None = field(default=None, repr=False)
 
     @classmethod
     def of(
-        cls, schema: FeatureSchema, constraints: Constraints | None = None, pairs: PairCounts | None = None
+        cls,
+        schema: FeatureSchema,
+        constraints: Constraints | None = None,
+        pairs: PairCounts | None = None,
+        sensitive_key: bytes | None = None,
     ) -> FeatureSpace:
         """Read a schema with its reference.
 
@@ -202,10 +209,16 @@ class FeatureSpace:
             schema: of the model.
             constraints: what it does not say.
             pairs: values seen together in the traffic.
+            sensitive_key: what values of sensitive features are hashed with.
         """
         declared = constraints or Constraints()
         axes = {name: _axis(name, feature, declared) for name, feature in schema.features.items()}
-        return cls(axes, declared, pairs)
+        return cls(axes, declared, pairs, sensitive_key)
+
+    @cached_property
+    def masking(self) -> Masking:
+        """How values of sensitive features are told."""
+        return Masking.of(self.axes, self.sensitive_key)
 
     @cached_property
     def changeable(self) -> tuple[str, ...]:

@@ -137,8 +137,11 @@ def _of_text(value: str) -> dict[str, Any]:
 
 
 def _words(subject: Subject, name: str, variant: str, value: Any, answer: Answer, null: Answer | None) -> str:
-    sensitive = subject.space.axes[name].sensitive
-    what = variant if sensitive else f"{subject.features[name]!r} sent as {value!r}"
+    own = subject.features[name]
+    if subject.space.axes[name].sensitive:
+        what = subject.space.masking.received(name, variant, own)
+    else:
+        what = f"{own!r} sent as {value!r}"
     alike = (
         variant != "null"
         and null is not None

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from monitor.core.masking import HIDDEN
 from monitor.core.probes.answers import NEAR_IQR, Answer, Case, Features, Subject, Trial
 
 RANK_FLOOR: Final = 0.001
@@ -13,6 +14,9 @@ RANK_FLOOR: Final = 0.001
 
 CASES_MAX: Final = 3
 """Cases one result carries: the worst."""
+
+ABSENT: Final = object()
+"""In place of a value: the feature is not there."""
 
 
 def put(features: Features, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,13 +104,17 @@ def trial_of(
 
 
 def shown(subject: Subject, name: str, changed: Features) -> str:
-    """One change for people; the values of sensitive features are not told."""
+    """One change for people; the values of sensitive features are masked."""
+    return in_words(subject, name, subject.features.get(name, ABSENT), changed.get(name, ABSENT))
+
+
+def in_words(subject: Subject, name: str, before: Any, after: Any) -> str:
+    """The same of two values; `ABSENT` for none."""
+    texts = [_text(subject, name, value) for value in (before, after)]
+    return f"{name} {HIDDEN}" if HIDDEN in texts else f"{name} {texts[0]} → {texts[1]}"
+
+
+def _text(subject: Subject, name: str, value: Any) -> str:
     if subject.space.axes[name].sensitive:
-        return f"{name} (not shown)"
-    return f"{name} {_text(subject.features, name)} → {_text(changed, name)}"
-
-
-def _text(features: Features, name: str) -> str:
-    if name not in features:
-        return "(absent)"
-    return json.dumps(features[name], ensure_ascii=False, default=str)[:100]
+        return subject.space.masking.value(name, value)
+    return "(absent)" if value is ABSENT else json.dumps(value, ensure_ascii=False, default=str)[:100]

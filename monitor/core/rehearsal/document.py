@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from monitor.core.masking import Masking
 from monitor.core.probes.answers import ProbeResult
 from monitor.core.probes.endpoint import is_refusal
 from monitor.core.probes.results import worst_of
@@ -52,7 +53,7 @@ def document(
     counted: Mapping[Key, Tally],
     verdicts: Sequence[Verdict],
     drawn: Mapping[str, Any],
-    hidden: frozenset[str],
+    masking: Masking,
 ) -> dict[str, Any]:
     """Everything a page shows and a program may want.
 
@@ -62,7 +63,7 @@ def document(
         counted: their trials.
         verdicts: on stated tolerances.
         drawn: curves and surfaces, with their scores.
-        hidden: sensitive features.
+        masking: of sensitive features.
     """
     return {
         "about": asdict(about),
@@ -76,7 +77,7 @@ def document(
         "distances": _distances(results),
         "pairs": _pairs(results),
         **drawn,
-        "cases": [case.record(hidden) for case in worst_of(results)[:CASES_MAX]],
+        "cases": [case.record(masking) for case in worst_of(results)[:CASES_MAX]],
     }
 
 

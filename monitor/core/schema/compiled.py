@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic_core import CoreSchema, SchemaValidator, core_schema
 
 from monitor.core.columns import Columns, Factor, factor
+from monitor.core.masking import Masking
 from monitor.core.schema.feature import Feature, FeatureType, whole_text_pattern
 from monitor.core.schema.judges import OK, judge_of
 from monitor.core.schema.text_judge import judges_of
@@ -95,17 +96,18 @@ class CompiledSchema:
 
     Args:
         schema: the declared features.
+        sensitive_key: what values of sensitive features are hashed with; None tells their kind only.
 
     Attributes:
         schema: what it was built from.
         names: feature names in the schema's order; a feature index counts in this tuple.
-        sensitive: some feature's values are never shown.
+        masking: how values of sensitive features are told.
     """
 
-    def __init__(self, schema: Declared) -> None:
+    def __init__(self, schema: Declared, sensitive_key: bytes | None = None) -> None:
         self.schema = schema
         self.names = tuple(schema.features)
-        self.sensitive = any(feature.sensitive for feature in schema.features.values())
+        self.masking = Masking.of(schema.features, sensitive_key)
         self._features = tuple(schema.features.values())
         self._forbid = schema.unexpected == "violate"
         self._plan = tuple(
@@ -207,12 +209,17 @@ class CompiledSchema:
         name, declared = self.names[feature], self._features[feature]
         if code in SOFT:
             judge = next(judge for index, _, judge in self._texts if index == feature)
-            return Violation(name, code, _LIKE[code], judge.received(record[name]))
+            received = judge.received(record[name])
+            return Violation(name, code, _LIKE[code], self._masked(name, received, record[name]))
         if code == Code.MISSING:
-            received = "nothing: the feature is absent"
-        else:
-            received = received_text(record.get(name), masked=declared.sensitive)
-        return Violation(name, code, declared.expected, received)
+            return Violation(name, code, declared.expected, "nothing: the feature is absent")
+        value = record.get(name)
+        received = received_text(value, masked=declared.sensitive)
+        return Violation(name, code, declared.expected, self._masked(name, received, value))
+
+    def _masked(self, name: str, received: str, value: Any) -> str:
+        hidden = name in self.masking.features
+        return self.masking.received(name, received, value) if hidden else received
 
     def _explain_record(self, record: Any, code: Code) -> Violation:
         if code == Code.TYPE:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Any, Final
@@ -72,16 +73,28 @@ def plain_errors() -> Iterator[None]:
         raise
 
 
-def options(
-    timeout_s: float, username: str | None, password: str | None, ssl_ca_certs: str | None
-) -> dict[str, Any]:
-    """Keyword arguments of a redis-py client; what the URL says is not overridden by None."""
-    given = {"username": username, "password": password, "ssl_ca_certs": ssl_ca_certs}
-    return {
-        "socket_timeout": timeout_s,
-        "socket_connect_timeout": timeout_s,
-        **{name: value for name, value in given.items() if value is not None},
-    }
+@dataclass(frozen=True)
+class RedisAccess:
+    """Who we are to Redis, and whom we trust; what the URL says is not overridden by None.
+
+    Attributes:
+        username: ACL user.
+        password: of the user.
+        ssl_ca_certs: file of certificate authorities for `rediss://`; the system's where it is None.
+        ssl_certfile: our own certificate, PEM, for a Redis that asks for one;
+        ssl_keyfile: and its private key.
+    """
+
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ssl_ca_certs: str | None = None
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
+
+    def options(self, timeout_s: float) -> dict[str, Any]:
+        """Keyword arguments of a redis-py client."""
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        return {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, **given}
 
 
 class AsyncLink:

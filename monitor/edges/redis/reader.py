@@ -14,7 +14,7 @@ from monitor.core.counters import CellKey, Counts
 from monitor.core.errors import StoreUnavailable
 from monitor.core.own_health import Lost, Outbox, OwnHealth, WorkerReport
 from monitor.edges.redis import keys
-from monitor.edges.redis.link import Link, options
+from monitor.edges.redis.link import Link, RedisAccess
 from monitor.edges.redis.payload import Limits, array
 from monitor.edges.redis.registry import names_of
 from monitor.ports import EVALUATOR_VIEW, LOOKED_FIELD, Partition, PartitionState
@@ -31,9 +31,7 @@ class RedisReader:
     Args:
         url: as for `RedisStore`; connects at the first call.
         shards: number of shards of the store.
-        username: ACL user, where the URL does not name it.
-        password: password, where the URL does not hold it.
-        ssl_ca_certs: file of certificate authorities for `rediss://`.
+        access: user, password and certificates, where the URL does not say.
         limits: bound of the alerts outbox.
         timeout_s: seconds after which a call counts as unanswered.
     """
@@ -43,15 +41,13 @@ class RedisReader:
         url: str,
         shards: int,
         *,
-        username: str | None = None,
-        password: str | None = None,
-        ssl_ca_certs: str | None = None,
+        access: RedisAccess | None = None,
         limits: Limits | None = None,
         timeout_s: float = 10.0,
     ) -> None:
         self._shards = range(shards)
         self._limits = limits or Limits()
-        self._link = Link(url, options(timeout_s, username, password, ssl_ca_certs))
+        self._link = Link(url, (access or RedisAccess()).options(timeout_s))
 
     def close(self) -> None:
         """Release connections."""

@@ -16,7 +16,7 @@ from zlib import crc32
 from monitor.core.counters import LAYOUT_VERSION
 from monitor.core.errors import StoreRefused
 from monitor.edges.redis import keys
-from monitor.edges.redis.link import AsyncLink, options
+from monitor.edges.redis.link import AsyncLink, RedisAccess
 from monitor.edges.redis.payload import Limits, StubPlan, pack, pack_lookup, pack_probes, unpack
 from monitor.edges.redis.registry import Registry
 from monitor.ports import (
@@ -53,9 +53,7 @@ class RedisStore:
         url: `redis://`, `rediss://` (TLS) or `unix://`; user, password and database may be in it.
         shards: 1 on a single Redis, near the number of primaries on a cluster; fixed at first start.
         label_wait_s: per model, how long its labels are waited for; fixed at first start.
-        username: ACL user, where the URL does not name it.
-        password: password, where the URL does not hold it.
-        ssl_ca_certs: file of certificate authorities for `rediss://`.
+        access: user, password and certificates, where the URL does not say.
         stub_parts: hashes a generation of stubs is split in; enough keeps each below 100,000 fields.
             Fixed at first start.
         limits: bounds of outbox and evidence.
@@ -68,9 +66,7 @@ class RedisStore:
         shards: int,
         label_wait_s: Mapping[str, int],
         *,
-        username: str | None = None,
-        password: str | None = None,
-        ssl_ca_certs: str | None = None,
+        access: RedisAccess | None = None,
         stub_parts: int = STUB_PARTS,
         limits: Limits | None = None,
         timeout_s: float = 10.0,
@@ -79,7 +75,7 @@ class RedisStore:
         self._label_wait_s = dict(label_wait_s)
         self._plan = StubPlan(stub_parts, {model: wait_s * 500 for model, wait_s in label_wait_s.items()})
         self._limits = limits or Limits()
-        self._link = AsyncLink(url, options(timeout_s, username, password, ssl_ca_certs))
+        self._link = AsyncLink(url, (access or RedisAccess()).options(timeout_s))
         self._registry = Registry(self._link, shards)
         self._owner = uuid.uuid4().hex
         self._published: set[str] = set()
