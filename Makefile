@@ -39,8 +39,8 @@ fix: $(VENV)/.dev  ## Format and mend what can be mended
 schemas: $(VENV)/.dev  ## Write schemas/ anew from the records
 	$(BIN)/python -m monitor.core.json_schemas schemas
 
-bench: $(VENV)/.dev  ## Benchmarks, with a report in benchmarks/reports/
-	$(BIN)/python -m benchmarks.run $(ARGS)
+bench: $(VENV)/.bench $(VENV)/peers/.done  ## The price of everything, and the peers', in one report (ARGS="grid latency")
+	$(BIN)/python -m benchmarks.run --peers $(VENV)/peers/bin/python $(ARGS)
 
 bench-detection: $(VENV)/.dev  ## What is found, how soon, and what is said while nothing is wrong
 	$(BIN)/python -m benchmarks.detection $(ARGS)

@@ -1,1 +1,1 @@
-"""Benchmarks, one module each: `python -m benchmarks.alert_latency`; reports land in `benchmarks/reports`."""
+"""Benchmarks: `make help` lists them; reports land in `benchmarks/reports`."""

@@ -75,6 +75,7 @@ EMBEDDED_REBALANCE_S: Final = 3
 
 _WATCH_S: Final = 1.0
 _EVALUATOR_STOP_S: Final = 10.0
+_TOLD_AGAIN_S: Final = 0.5
 
 
 def model_plan(name: str, model: ModelSettings, settings: Settings) -> ModelPlan:
@@ -406,16 +407,22 @@ class Worker:
 
 @contextlib.asynccontextmanager
 async def _running(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Background loops that end with the body; one that fails is a bug and is logged as such."""
+    """Background loops that end with the body; one that fails is a bug and is logged as such.
+
+    A client may answer a cancellation with an error of its own, which a loop takes for an outage and waits
+    out: so each is told again until it has ended.
+    """
     tasks = [asyncio.create_task(loop) for loop in loops]
     for task in tasks:
         task.add_done_callback(_report)
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        left = set(tasks)
+        while left:
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=_TOLD_AGAIN_S)
 
 
 @contextlib.asynccontextmanager

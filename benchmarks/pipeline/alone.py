@@ -11,13 +11,14 @@ import cProfile
 import pstats
 import time
 from bisect import bisect_right
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from benchmarks.pipeline.traffic import START_S, Shape, Traffic, make, plans
 from monitor.edges.collector import pace_collector
 from monitor.edges.embedded import EmbeddedRedis
 from monitor.edges.redis.store import RedisStore
-from monitor.ports import Partition
+from monitor.ports import Flush, FlushResult, Partition
 from tests.support.topology import Log, Worker
 from tests.support.traffic import Message
 
@@ -34,12 +35,14 @@ class Cost:
         cpu_s: of the worker.
         wall_s: from the first chunk to the last.
         store_cpu_s: of the server.
+        cells: counters that flushes touched, summed over the flushes.
     """
 
     records: int
     cpu_s: float
     wall_s: float
     store_cpu_s: float
+    cells: int
 
 
 def log_of(traffic: Traffic, labels: bool) -> Log:
@@ -50,13 +53,29 @@ def log_of(traffic: Traffic, labels: bool) -> Log:
     return Log(messages, int(traffic.end_s * 1_000))
 
 
+class CountingStore(RedisStore):
+    """Adds up the cells that flushes touch."""
+
+    cells = 0
+
+    async def flush(self, flush: Flush) -> FlushResult:
+        """Count and pass on."""
+        self.cells += sum(len(increment.cells) for increment in flush.increments)
+        return await super().flush(flush)
+
+
 async def run(
-    traffic: Traffic, labels: bool, shards: int = 1, profile: cProfile.Profile | None = None
+    traffic: Traffic,
+    labels: bool,
+    shards: int = 1,
+    profile: cProfile.Profile | None = None,
+    url: str | None = None,
 ) -> Cost:
-    """Count everything once."""
+    """Count everything once, into the store at `url` or one of its own."""
     log = log_of(traffic, labels)
-    with EmbeddedRedis() as server:
-        store = RedisStore(server.url, shards, dict.fromkeys(traffic.models, 7 * 86_400))
+    with EmbeddedRedis() if url is None else nullcontext() as server:
+        address = url or server.url
+        store = CountingStore(address, shards, dict.fromkeys(traffic.models, 7 * 86_400))
         await store.open()
         worker = Worker(store, log, plans(traffic))
         await worker.take(list(log.partitions))
@@ -78,7 +97,7 @@ async def run(
             profile.disable()
         used = await _server_cpu_s(store) - used
         await store.close()
-    return Cost(worker.ingest.progress.records, cpu_s, wall_s, used)
+    return Cost(worker.ingest.progress.records, cpu_s, wall_s, used, store.cells)
 
 
 async def _server_cpu_s(store: RedisStore) -> float:

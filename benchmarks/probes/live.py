@@ -2,7 +2,7 @@
 
 Budget: three `monitor run` processes on a bundled broker and store, probing as hard as they may; the model's
 server says when it was asked for how many rows. Ingest: the worker's loop over records in memory into a
-bundled store, as `benchmarks.ingest` has it, with a prober beside it that works and rests in turns.
+bundled store, as `benchmarks.pipeline.alone` has it, with a prober beside it that works and rests in turns.
 """
 
 from __future__ import annotations
