@@ -193,6 +193,7 @@ def model_evaluation(
         probes=None if model.probes is None else model.probes.tolerated,
         watch_partitions=watch_partitions,
         sensitive_key=settings.masking_key,
+        task=task_of(model),
     )
 
 
@@ -370,6 +371,9 @@ class Worker:
             {i: counts.scalars for i, counts in slices.items()},
             {i: counts.scores for i, counts in slices.items() if counts.scores is not None},
             {i: counts.calibration for i, counts in slices.items() if counts.calibration is not None},
+            values={i: counts.values for i, counts in slices.items() if counts.values is not None},
+            classes={i: counts.classes for i, counts in slices.items() if counts.classes is not None},
+            unit=slices[ALL_SLICE].unit if ALL_SLICE in slices else 1.0,
         )
 
     async def _answered(self, call: Callable[[], Awaitable[Any]]) -> Any:

@@ -19,7 +19,7 @@ from monitor.core.contributions import Wide, calibration_cells, label_values, pr
 from monitor.core.counters import ALL_SLICE, CALIBRATION, SCORES, SliceCounts
 from monitor.core.detectors import degradation
 from monitor.core.detectors.degradation import Degradation, DegradationState
-from monitor.core.detectors.degradation_measures import DegradationStream, Watched
+from monitor.core.detectors.degradation_measures import OF_BINARY, DegradationStream, Watched
 from monitor.core.detectors.finding import SliceName
 
 WINDOW = 5_000
@@ -36,14 +36,14 @@ def car_loans_alert_windows(data: Path) -> dict[str, Any]:
     scores, decisions = _columns(data / "car_loan_analysis.csv.gz", "y_pred_proba", "y_pred")
     (labels,) = _columns(data / "car_loan_analysis_target.csv.gz", "repaid")
     config = Degradation(min_effect=1.001)
-    streams = [DegradationStream(ALL_SLICE, metric, 1.0) for metric in Watched]
+    streams = [DegradationStream(ALL_SLICE, metric, 1.0) for metric in OF_BINARY]
     state = degradation.align(
         config, DegradationState.fresh(), streams, {ALL_SLICE: slice_counts(*reference)}
     )
     names = {ALL_SLICE: SliceName(ALL_SLICE, "{}")}
     bar, every = np.full(len(streams), LOG_THRESHOLD), np.ones(len(streams), np.bool_)
-    evidence: dict[str, list[float]] = {metric.value: [] for metric in Watched}
-    alerts: dict[str, list[int]] = {metric.value: [] for metric in Watched}
+    evidence: dict[str, list[float]] = {metric.value: [] for metric in OF_BINARY}
+    alerts: dict[str, list[int]] = {metric.value: [] for metric in OF_BINARY}
     for place, at in enumerate(range(0, len(scores), WINDOW)):
         part = slice(at, at + WINDOW)
         bucket = {ALL_SLICE: slice_counts(scores[part], decisions[part], labels[part])}
@@ -56,7 +56,7 @@ def car_loans_alert_windows(data: Path) -> dict[str, Any]:
                 alerts[finding.subject["metric"]].append(place)
     return {
         "alert_windows": {metric.value: alerts[metric.value] for metric in SIX},
-        "other_metrics": {m.value: alerts[m.value] for m in Watched if m not in SIX},
+        "other_metrics": {m.value: alerts[m.value] for m in OF_BINARY if m not in SIX},
         "log_evidence": evidence,
         "log_threshold": LOG_THRESHOLD,
     }

@@ -20,6 +20,8 @@ from monitor.core.alerts import Moment, Step
 from monitor.core.counters import (
     ALL_SLICE,
     CALIBRATION,
+    CLASS_PARTS,
+    CLASSES,
     FEATURES,
     PROBE_SETS,
     PROBE_TRIALS,
@@ -28,6 +30,7 @@ from monitor.core.counters import (
     SCALE,
     SCORES,
     TAILS,
+    VALUES,
     VIOLATIONS,
     CellKey,
     Counts,
@@ -59,6 +62,8 @@ from monitor.core.heartbeat import HEARTBEAT_S, beat_key, heartbeat
 from monitor.core.own_health import OwnHealth
 from monitor.core.probes.results import SETS_FAMILY
 from monitor.core.records import Alert
+from monitor.core.tasks.moments import CELLS
+from monitor.core.tasks.multiclass import CLASSES_MAX
 from monitor.edges.alert_evidence import evidence
 from monitor.ports import EVALUATOR_VIEW, JUDGED_FIELD, LOOKED_FIELD, EvaluatorStore
 
@@ -69,6 +74,9 @@ Views = Callable[[str], Mapping[str, Mapping[str, str]]]
 
 STEPS_MAX: Final = 20
 """Steps in one tick while catching up."""
+
+_WIDTHS: Final = {VALUES: CELLS, CLASSES: CLASSES_MAX * CLASS_PARTS}
+"""Cells of arrays whose kind leaves that to the task."""
 
 _LEASE_TTL_MS = 5_000
 _NO_SCHEMA = -1
@@ -231,7 +239,7 @@ class Evaluator:
                 config,
                 state,
                 streams,
-                self._read(config, looked.traffic, streams.slice_ids, config.tier, violations=True),
+                self._read_traffic(config, looked, streams),
             ),
             open=self._read(config, looked.open, (ALL_SLICE,), config.tier, violations=True),
             labels=self._read_labels(config, state, looked, streams),
@@ -311,6 +319,7 @@ class Evaluator:
                 config.tier.bucket_s,
                 config.label_tier.bucket_s,
                 config.curve_tier.bucket_s,
+                config.watchlist,
             )
         return held.streams
 
@@ -402,10 +411,26 @@ class Evaluator:
         # All traffic is read again together with its slices, so that a slice is not ahead of the whole.
         asked = {start_s: (*(i for i in ids if i != ALL_SLICE), ALL_SLICE) for start_s, ids in wanted.items()}
         buckets = self._buckets(config, asked, len(places), tier, places=places)
-        for kind in (SCORES, CALIBRATION):
+        for kind in self._kinds(config):
             if kind.kept_s(tier) > config.label_wait_s:
-                buckets = self._with_curves(config, tier, buckets, asked, kind, places)
+                buckets = self._with_arrays(config, tier, buckets, asked, kind, places)
         return buckets
+
+    def _read_traffic(self, config: ModelEvaluation, looked: Plan, streams: Streams) -> list[Bucket]:
+        """Closed buckets of traffic; answers of the slices whose means are compared."""
+        ids, tier = streams.slice_ids, config.tier
+        buckets = self._read(config, looked.traffic, ids, tier, violations=True)
+        slices = {stream.slice_id for stream in streams.values}
+        if config.answers is None or not slices:
+            return buckets
+        asked = dict.fromkeys(looked.traffic, (*sorted(slices), ALL_SLICE))
+        places = {slice_id: row for row, slice_id in enumerate(ids)}
+        return self._with_arrays(config, tier, buckets, asked, config.answers, places)
+
+    @staticmethod
+    def _kinds(config: ModelEvaluation) -> list[Kind]:
+        """Arrays of slices that labels are judged by, beside the scalars."""
+        return [SCORES, CALIBRATION, *([config.answers] if config.answers else [])]
 
     def _read_probes(
         self, config: ModelEvaluation, state: EvaluatorState, streams: Streams, now_ms: int
@@ -443,11 +468,11 @@ class Evaluator:
         asked = dict.fromkeys(ripe_days(config, looked, whole), streams.slice_ids)
         places = {slice_id: row for row, slice_id in enumerate(streams.slice_ids)}
         buckets = self._buckets(config, asked, len(places), tier, places=places)
-        for kind in (SCORES, CALIBRATION):
-            buckets = self._with_curves(config, tier, buckets, asked, kind, places)
+        for kind in self._kinds(config):
+            buckets = self._with_arrays(config, tier, buckets, asked, kind, places)
         return buckets
 
-    def _with_curves(
+    def _with_arrays(
         self,
         config: ModelEvaluation,
         tier: Tier,
@@ -456,19 +481,17 @@ class Evaluator:
         kind: Kind,
         places: Mapping[int, int],
     ) -> list[Bucket]:
-        """The same buckets with the curves of the slices asked for."""
+        """The same buckets with the arrays of a kind, of the slices asked for."""
         keys = [CellKey(kind, tier, start_s, config.model, i) for start_s, ids in asked.items() for i in ids]
         found = iter(self._store.read(keys) if keys else ())
         filled = []
         for bucket in buckets:
-            curves = np.zeros((len(places), kind.size), np.int64)
+            arrays = np.zeros((len(places), _WIDTHS.get(kind, kind.size)), np.int64)
             for slice_id in asked[bucket.start_s]:
                 counts = next(found)
                 if counts is not None:
-                    curves[places[slice_id], : len(counts)] = counts
-            filled.append(
-                replace(bucket, scores=curves) if kind is SCORES else replace(bucket, calibration=curves)
-            )
+                    arrays[places[slice_id], : len(counts)] = counts
+            filled.append(bucket.holding(kind, arrays))
         return filled
 
     def _write_views(self, held: _Held, views: Views) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 
 from monitor.core.counters import (
     CALIBRATION,
+    CLASSES,
     CODES,
     CONFUSION,
     DEFAULT_TIERS,
@@ -208,6 +209,10 @@ class MetricsReader:
             drawn = self._drawn(question, seen, curves.window, {SCORES, CALIBRATION}, unit=1.0)
         else:
             drawn = {slice_id: SliceCounts(found) for slice_id, found in seen.items()}
+        task = self._names.task(model)
+        for kind in {Regression.name: (VALUES,), Multiclass.name: (CLASSES,)}.get(task.name, ()):
+            arrays = self._windows.sums(kind, model, list(drawn), window.parts)
+            drawn = {i: counts.holding({kind: arrays[i]}, task.unit) for i, counts in drawn.items()}
         return {named[slice_id]: counts for slice_id, counts in drawn.items()}
 
     def groups(

@@ -13,7 +13,16 @@ from monitor.core.contributions import (
     Cells,
     Wide,
 )
-from monitor.core.counters import ALL_SLICE, CALIBRATION, SCORES, Counts, Scalar
+from monitor.core.counters import (
+    ALL_SLICE,
+    CALIBRATION,
+    CLASS_PARTS,
+    CLASSES,
+    SCORES,
+    VALUES,
+    Counts,
+    Scalar,
+)
 from monitor.core.decode import OLDEST_MS, Row
 from monitor.core.drift.layout import SCALE_CELLS
 from monitor.core.evaluation import ReferenceCounts
@@ -21,6 +30,9 @@ from monitor.core.feature_cells import sum_cells
 from monitor.core.mapping import Mapping as FieldMapping
 from monitor.core.plan import ModelPlan
 from monitor.core.slices.assign import OUTSIDE, Token
+from monitor.core.tasks import Regression
+from monitor.core.tasks.moments import CELLS
+from monitor.core.tasks.multiclass import CLASSES_MAX
 from monitor.edges.prepare import Preparer
 
 _FIELDS = ("request_id", "timestamp", "model", "model_version", "score", "decision", "label")
@@ -92,6 +104,9 @@ async def count_reference(
         _of_cells([cells for kind, cells in counted if kind is CALIBRATION], CALIBRATION.size),
         None if features is None else sum_cells(features.cells, features.layout.size),
         None if features is None else sum_cells(features.scale, SCALE_CELLS * len(features.layout.numeric)),
+        _of_cells([cells for kind, cells in counted if kind is VALUES], CELLS),
+        _of_cells([cells for kind, cells in counted if kind is CLASSES], CLASSES_MAX * CLASS_PARTS),
+        task.unit if isinstance(task, Regression) else 1.0,
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from monitor.core.detectors import degradation
 from monitor.core.detectors.degradation import Degradation, DegradationState
-from monitor.core.detectors.degradation_measures import DegradationStream, Watched
+from monitor.core.detectors.degradation_measures import OF_BINARY, DegradationStream, Watched
 from monitor.core.detectors.finding import SliceName
 from tests.real.test_car_loans_metrics import DATA, windows
 from tests.support.fold import Rows, fold
@@ -31,7 +31,7 @@ LOG_THRESHOLD = math.log(30 * len(SIX))
 def alerts() -> dict[Watched, list[int]]:
     """Metric → windows after which an alert stands."""
     config = Degradation(min_effect=1.001)  # any decline matters here, as it does to those who published it
-    streams = [DegradationStream(0, metric, 1.0) for metric in Watched]
+    streams = [DegradationStream(0, metric, 1.0) for metric in OF_BINARY]
     parts = windows("car_loan_reference.csv.gz")
     whole = Rows(
         *(
@@ -42,7 +42,7 @@ def alerts() -> dict[Watched, list[int]]:
     state = degradation.align(config, DegradationState.fresh(), streams, {0: fold(whole)})
     assert state.ready.all()
     names = {0: SliceName(0, "{}")}
-    found: dict[Watched, list[int]] = {metric: [] for metric in Watched}
+    found: dict[Watched, list[int]] = {metric: [] for metric in OF_BINARY}
     everyone, bar = np.ones(len(streams), np.bool_), np.full(len(streams), LOG_THRESHOLD)
     for place, rows in enumerate(windows("car_loan_analysis.csv.gz", "car_loan_analysis_target.csv.gz")):
         state = degradation.step(config, state, {0: fold(rows)}, place * 1000, everyone)

@@ -8,7 +8,7 @@ import pytest
 from monitor.core.counters import Scalar, SliceCounts
 from monitor.core.detectors import degradation
 from monitor.core.detectors.degradation import Degradation, DegradationState
-from monitor.core.detectors.degradation_measures import DegradationStream, Watched, measured
+from monitor.core.detectors.degradation_measures import OF_BINARY, DegradationStream, Watched, measured
 from monitor.core.detectors.finding import Finding, SliceName
 from monitor.core.evaluation.stored import dump, load
 from tests.support.fold import Rows, fold
@@ -41,7 +41,7 @@ def answered(rng: np.random.Generator, rows: int, error: float) -> SliceCounts:
 def watched(
     reference: SliceCounts | None,
     buckets: list[SliceCounts],
-    metrics: tuple[Watched, ...] = tuple(Watched),
+    metrics: tuple[Watched, ...] = OF_BINARY,
     threshold: float = MONTHLY_OF_100,
 ) -> tuple[DegradationState, list[tuple[int, Finding]]]:
     streams = [DegradationStream(0, metric, 1.0) for metric in metrics]
@@ -64,7 +64,7 @@ def test_every_metric_declines_when_a_model_loses_its_grip() -> None:
     bad = [scored(rng, 500, 1.2) for _ in range(40)]
     _, found = watched(reference, good + bad)
     opened = {finding.subject["metric"]: place for place, finding in reversed(found) if finding.holds}
-    rest = set(Watched) - {Watched.CALIBRATION}  # the weaker model is as calibrated as it was
+    rest = set(OF_BINARY) - {Watched.CALIBRATION}  # the weaker model is as calibrated as it was
     assert set(opened) >= rest
     assert all(20 <= opened[metric] <= 40 for metric in rest)
     finding = next(f for _, f in found if f.subject["metric"] == "roc_auc")

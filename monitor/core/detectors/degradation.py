@@ -6,8 +6,10 @@ compared by the standardised difference of two estimates,
 
     z = (harm - tolerated) / sqrt(SE² + SE_ref²),    log e_θ = θ z - θ² / 2,
 
-θ from 2 to 4: exact for normal z, so asymptotic in rows, and said to be so. Both feed a Shiryaev-Roberts
-detector.
+θ from 2 to 4: exact for normal z, so asymptotic in rows, and said to be so. Metrics of values, whose errors
+may be heavy-tailed, are compared by the same z and bounded evidence (`monitor.core.evidence.robust`): the
+spread of errors is the reference's, or the bucket's where z is above 0 and that is larger. A bias declines to
+either side. All feed a Shiryaev-Roberts detector.
 
 The reference is an estimate itself, and its error does not fade however many buckets are compared with it. An
 alternative gains on a harm that is more than half way from ψ0 to it, so an error of less than half the first
@@ -28,6 +30,7 @@ import numpy as np
 from monitor.core.counters import SliceCounts
 from monitor.core.detectors.degradation_measures import (
     LOSSES,
+    OF_VALUES,
     RATES,
     VALUE,
     VARIANCE,
@@ -39,7 +42,8 @@ from monitor.core.detectors.degradation_measures import (
     measured,
 )
 from monitor.core.detectors.finding import Finding, SliceName, clock, percent
-from monitor.core.evidence import conditional
+from monitor.core.detectors.mean_words import amount
+from monitor.core.evidence import conditional, robust
 from monitor.core.evidence.design_effect import Dispersion, design_effect, observe
 from monitor.core.evidence.edetector import Flags, Floats, Tracker, advance
 from monitor.core.records import AlertKind, Severity
@@ -52,6 +56,10 @@ PLAIN: Final = 4.0
 
 REFERENCE_Z: Final = 2.8
 """Standard errors by which the reference may be wrong: one stream in 400."""
+
+_AMOUNTS: Final = frozenset({Watched.MAE, Watched.RMSE, Watched.BIAS})
+_NORMAL: Final = "asymptotic: the evidence takes the metric's estimate to be normal"
+_NOTES: Final = dict.fromkeys(OF_VALUES, ("the spread of errors is taken from the reference",))
 
 
 @dataclass(frozen=True)
@@ -167,10 +175,13 @@ def step(
         n1[some], s1[some], n2[some], s2[some], psi0, conditional.odds_ratios_above(psi0)
     )
     log_e[some] /= design_effect(state.scatter, np.arange(len(state.streams)))[some, None]
-    some = np.flatnonzero(active & ~rate)
+    of_values = _are_of_values(state.streams)
+    some = np.flatnonzero(active & ~rate & ~of_values)
     z = _standardised(config, state, found)[some, None]
     theta = np.array(THETAS)
     log_e[some] = theta * z - theta * theta / 2
+    some = np.flatnonzero(active & of_values)
+    log_e[some] = _of_values(config, state, found)[some]
     tracker = advance(state.tracker, log_e, found, start_ms, active)
     learning = shown & ~state.ready
     reference = state.reference + np.where(learning[:, None], found, 0.0)
@@ -205,7 +216,7 @@ def judge(
     worse = np.where(
         rate,
         _odds_ratio(tracker.sums, state.reference) >= _tolerated_odds(config, state.reference),
-        _harm(state.streams, tracker.sums, state.reference) > _tolerated_harm(config, state),
+        _worsened(config, state, tracker.sums),
     )
     recovered = tracker.recovered
     needed = PLAIN * log_threshold if gap_near else log_threshold
@@ -220,6 +231,10 @@ def judge(
 
 def _are_rates(streams: Sequence[DegradationStream]) -> Flags:
     return np.array([stream.metric in RATES for stream in streams], np.bool_)
+
+
+def _are_of_values(streams: Sequence[DegradationStream]) -> Flags:
+    return np.array([stream.metric in OF_VALUES for stream in streams], np.bool_)
 
 
 def _complete(config: Degradation, streams: Sequence[DegradationStream], reference: Floats) -> Flags:
@@ -249,6 +264,13 @@ def _tolerated_harm(config: Degradation, state: DegradationState) -> Floats:
         Watched.PR_AUC: odds / (1 + odds) - (1 - value),
         Watched.LOG_LOSS: value * (config.min_effect - 1),
         Watched.CALIBRATION: np.full(value.shape, 0.1 * (config.min_effect - 1)),
+        Watched.MACRO_F1: odds / (1 + odds) - (1 - value),
+        Watched.MACRO_PRECISION: odds / (1 + odds) - (1 - value),
+        Watched.MACRO_RECALL: odds / (1 + odds) - (1 - value),
+        Watched.MAE: value * (config.min_effect - 1),
+        Watched.RMSE: value * (config.min_effect - 1),
+        Watched.BIAS: _spread(state.reference) * (config.min_effect - 1),
+        Watched.R2: (1 - value) * (config.min_effect - 1),
     }
     harm = np.zeros(len(state.streams))
     for row, stream in enumerate(state.streams):
@@ -268,6 +290,32 @@ def _standardised(config: Degradation, state: DegradationState, found: Floats) -
     return z
 
 
+def _of_values(config: Degradation, state: DegradationState, found: Floats) -> Floats:
+    """Log e-values of metrics of values, float64[S, Q]."""
+    n = np.maximum(found[:, N], 1.0)
+    of_reference = _error(state.reference)
+    usual, own = _spread(state.reference) / np.sqrt(n), _error(found)
+    tolerated = np.hypot(_tolerated_harm(config, state), REFERENCE_Z * of_reference)
+    harm = _harm(state.streams, found, state.reference)
+    sides = []
+    for side in (harm, -harm):
+        beyond = side - tolerated
+        error = np.hypot(np.where(beyond > 0, np.maximum(usual, own), usual), of_reference)
+        sides.append(robust.log_e_values(beyond / np.maximum(error, 1e-12)))
+    both = np.array([stream.metric is Watched.BIAS for stream in state.streams], np.bool_)[:, None]
+    value: Floats = np.where(both, np.logaddexp(*sides) - math.log(2.0), sides[0])
+    return value
+
+
+def _worsened(config: Degradation, state: DegradationState, sums: Floats) -> Flags:
+    """Estimates that are worse than is tolerated, bool[S]; a bias to either side, if that is away from 0."""
+    harm = _harm(state.streams, sums, state.reference)
+    bias = np.array([stream.metric is Watched.BIAS for stream in state.streams], np.bool_)
+    away = np.abs(_value(sums)) > np.abs(_value(state.reference))
+    flags: Flags = np.where(bias, np.abs(harm) * away, harm) > _tolerated_harm(config, state)
+    return flags
+
+
 def _harm(streams: Sequence[DegradationStream], found: Floats, reference: Floats) -> Floats:
     sign = np.array([1.0 if stream.metric in LOSSES else -1.0 for stream in streams])
     harm: Floats = sign * (_value(found) - _value(reference))
@@ -284,6 +332,12 @@ def _error(sums: Floats) -> Floats:
     return error
 
 
+def _spread(sums: Floats) -> Floats:
+    """Standard deviation that one row adds to an estimate, float64[S]."""
+    spread: Floats = np.sqrt(sums[:, VARIANCE] / np.maximum(sums[:, N], 1.0))
+    return spread
+
+
 def _odds_ratio(sums: Floats, reference: Floats) -> Floats:
     (n1, s1), (n2, s2) = sums[:, :2].T, reference[:, :2].T
     value: Floats = (s1 + 0.5) * (n2 - s2 + 0.5) / ((s2 + 0.5) * (n1 - s1 + 0.5))
@@ -296,6 +350,12 @@ def _shown(metric: Watched, sums: Floats) -> float:
         return float(sums[VALUE] / max(sums[N], 1.0))
     share = 1 - float(sums[S] / max(sums[N], 1.0))
     return 2 * share / (1 + share) if metric is Watched.F1 else share
+
+
+def _text(metric: Watched, value: float) -> str:
+    if metric in _AMOUNTS:
+        return amount(value)
+    return percent(value) if metric in RATES else f"{value:.3f}"
 
 
 def _finding(
@@ -315,8 +375,8 @@ def _finding(
     rate = stream.metric in RATES
     n1, s1, n2, s2 = (float(x) for x in (*sums[:2], *reference[:2]))
     began_ms = int(tracker.since_ms[row])
-    went = "rose" if stream.metric in LOSSES else "fell"
-    text = [percent(x) if rate else f"{x:.3f}" for x in (before, now)]
+    went = "rose" if stream.metric in LOSSES and now > before else "fell"
+    text = [_text(stream.metric, x) for x in (before, now)]
     effect = float(_odds_ratio(tracker.sums, state.reference)[row]) if rate else abs(now - before)
     return Finding(
         kind=AlertKind.DEGRADATION,
@@ -344,7 +404,7 @@ def _finding(
             if rate
             else float(_tolerated_harm(config, state)[row]),
         },
-        notes=() if rate else ("asymptotic: the evidence takes the metric's estimate to be normal",),
+        notes=_NOTES.get(stream.metric, () if rate else (_NORMAL,)),
         samples=f"errors/{stream.slice_id}",
         features=name.features if name.parts else frozenset(),
     )

@@ -66,6 +66,16 @@ class GapStream:
     low: bool
     weight: float  # relative to the other streams
 
+    @property
+    def tested(self) -> tuple[GapMetric, bool]:
+        """What is compared, and which side of it."""
+        return self.metric, self.low
+
+    @property
+    def identity(self) -> tuple[int, GapMetric, bool]:
+        """Of the test, whatever it weighs."""
+        return self.slice_id, *self.tested
+
 
 @dataclass(frozen=True)
 class Tables:

@@ -39,6 +39,7 @@ from monitor.core.detectors.gap_tables import (
     standard_error,
     tables,
 )
+from monitor.core.detectors.waiting import held_back
 from monitor.core.evidence import conditional
 from monitor.core.evidence.design_effect import Dispersion, design_effect, observe
 from monitor.core.evidence.edetector import Flags, Floats, Tracker, advance
@@ -138,10 +139,10 @@ def align(
         streams: what is to be tested now.
         reference: slice id → row, and int64[rows, len(Scalar)] of the labelled reference, or None.
     """
-    at = {_identity(stream): row for row, stream in enumerate(state.streams)}
-    new = [stream for stream in streams if _identity(stream) not in at]
-    at |= {_identity(stream): len(at) + row for row, stream in enumerate(new)}
-    rows = np.array([at[_identity(stream)] for stream in streams], np.int64)
+    at = {stream.identity: row for row, stream in enumerate(state.streams)}
+    new = [stream for stream in streams if stream.identity not in at]
+    at |= {stream.identity: len(at) + row for row, stream in enumerate(new)}
+    rows = np.array([at[stream.identity] for stream in streams], np.int64)
     learned = np.zeros((len(new), REFERENCE))
     if reference is not None:
         ids, scalars = reference
@@ -232,7 +233,7 @@ def judge(
         & (odds_ratio(tracker.sums) >= state.tolerated)
     )
     for row in np.flatnonzero(alarmed & ~tracker.open).tolist():
-        alarmed[row] = not _held_back(state, names, row, log_threshold)
+        alarmed[row] = not held_back(state.streams, tracker, names, row, log_threshold)
     recovered = tracker.recovered
     tracker = tracker.opened(alarmed & ~recovered)
     findings = [
@@ -241,12 +242,6 @@ def judge(
         if state.streams[i].slice_id in names
     ]
     return replace(state, tracker=tracker.reset(recovered)), findings
-
-
-def near(state: GapState, log_threshold: Floats) -> bool:
-    """Whether some stream is on its way: three tenths of its threshold, and no alert yet."""
-    climbing = (state.tracker.log_evidence >= 0.3 * log_threshold) & ~state.tracker.open
-    return bool(climbing.any())
 
 
 def standing(
@@ -287,27 +282,6 @@ def tolerance(config: SliceGap, reference: Floats) -> Floats:
     unsure = config.reference_z * standard_error(reference)
     value: Floats = np.exp(known + np.hypot(math.log(config.min_effect), unsure))
     return value
-
-
-def _held_back(state: GapState, names: Mapping[int, SliceName], row: int, log_threshold: Floats) -> bool:
-    """A crossing waits while the single feature behind it is about to alarm, unless its own case is plain."""
-    stream, evidence = state.streams[row], state.tracker.log_evidence
-    if stream.slice_id not in names or evidence[row] >= 2 * log_threshold[row]:
-        return False
-    parts = names[stream.slice_id].parts.items()
-    return any(
-        other.metric is stream.metric
-        and other.low is stream.low
-        and not state.tracker.open[at]
-        and log_threshold[at] / 2 <= evidence[at] < log_threshold[at]
-        and other.slice_id in names
-        and names[other.slice_id].parts.items() < parts
-        for at, other in enumerate(state.streams)
-    )
-
-
-def _identity(stream: GapStream) -> tuple[int, GapMetric, bool]:
-    return stream.slice_id, stream.metric, stream.low
 
 
 def _finding(

@@ -12,6 +12,7 @@ from monitor.core.evaluation.silence import Silence
 from monitor.core.evaluation.state import EvaluatorState, decode, encode
 from monitor.core.evaluation.step import Bucket, Observed, evaluate, learning
 from monitor.core.evaluation.streams import Streams, streams_of
+from monitor.core.evaluation.watchlist import Watchlist
 
 __all__ = [
     "Bucket",
@@ -22,6 +23,7 @@ __all__ = [
     "ReferenceCounts",
     "Silence",
     "Streams",
+    "Watchlist",
     "decode",
     "encode",
     "evaluate",

@@ -9,6 +9,7 @@ import numpy as np
 
 from monitor.core.counters import Counts, Scalar, SliceCounts
 from monitor.core.detectors.gap_tables import GapMetric
+from monitor.core.detectors.mean_tables import MeanMetric
 from monitor.core.fairness.decomposition import Confusion, explain_gap
 from monitor.core.fairness.followup import share_change
 from monitor.core.records import Alert, AlertKind
@@ -49,7 +50,7 @@ def notes(alert: Alert, before: Sequence[Counts], since: Sequence[Counts]) -> li
     kept = [note for note in alert.notes if not note.startswith(_RENEWED)]
     none = np.zeros((2, len(Scalar)), np.int64)
     (everyone, mine), (all_before, mine_before) = sum(since, none), sum(before, none)
-    if alert.subject.get("metric") != GapMetric.POSITIVE_RATE:
+    if alert.subject.get("metric") not in (GapMetric.POSITIVE_RATE, *MeanMetric):
         rest = everyone - mine
         kept += explain_gap(Confusion.of(SliceCounts(mine)), Confusion.of(SliceCounts(rest))).notes
     share = share_change(

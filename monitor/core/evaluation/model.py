@@ -11,12 +11,23 @@ from typing import Final
 import numpy as np
 
 from monitor.core.alerts import AlertPolicy
-from monitor.core.counters import ALL_SLICE, DEFAULT_TIERS, SCORES, Counts, Scalar, Tier
+from monitor.core.counters import (
+    ALL_SLICE,
+    CLASSES,
+    DEFAULT_TIERS,
+    SCORES,
+    VALUES,
+    Counts,
+    Kind,
+    Scalar,
+    Tier,
+)
 from monitor.core.detectors.blind import Blind
 from monitor.core.detectors.calibration import Calibration
 from monitor.core.detectors.degradation import Degradation
 from monitor.core.detectors.gibberish import Gibberish
 from monitor.core.detectors.ignored_slice import IgnoredSlice
+from monitor.core.detectors.mean_gap import MeanGap
 from monitor.core.detectors.missing_traffic import MissingTraffic
 from monitor.core.detectors.slice_gap import SliceGap
 from monitor.core.detectors.stalled_partition import StalledPartition
@@ -27,9 +38,11 @@ from monitor.core.evaluation.probes import ProbeEvaluation
 from monitor.core.evaluation.reference import ReferenceCounts
 from monitor.core.evaluation.silence import Silence
 from monitor.core.evaluation.streams import DAY_S
+from monitor.core.evaluation.watchlist import Watchlist
 from monitor.core.evidence.levels import log_threshold, share_out
 from monitor.core.schema import FeatureSchema
 from monitor.core.schema.text_judge import boundaries
+from monitor.core.tasks import Binary, Regression, Task
 
 HOURLY_EFFECT: Final = 2.0
 """Odds ratio of failing, against a reference of all hours, that no hour of an ordinary day explains. Smaller
@@ -64,6 +77,7 @@ class ModelEvaluation:
         probes: share of decisions that may change with a protected feature alone; None: it is not probed.
         watch_partitions: this model's evaluator reports what ails the monitor itself (one model's should).
         sensitive_key: what values of sensitive features are hashed with; None tells nothing of them.
+        task: what the model predicts.
     """
 
     model: str
@@ -86,6 +100,7 @@ class ModelEvaluation:
     probes: float | None = None
     watch_partitions: bool = False
     sensitive_key: bytes | None = field(default=None, repr=False)
+    task: Task = field(default_factory=Binary)
 
     def silent(self, start_ms: int, end_ms: int) -> bool:
         """Whether traffic of [start_ms, end_ms) is not to be judged, epoch ms."""
@@ -101,6 +116,21 @@ class ModelEvaluation:
         """In which labels are judged: the finest that outlives wait and grace with a bucket to spare."""
         needed_s = self.label_wait_s + self.grace_s
         return next((t for t in self.tiers if t.keep_s > needed_s + 2 * t.bucket_s), self.tiers[-1])
+
+    @cached_property
+    def watchlist(self) -> Watchlist:
+        """What is tested of it."""
+        return Watchlist.of(self.task)
+
+    @property
+    def answers(self) -> Kind | None:
+        """The array, kept per slice, in which answers of its task are counted beside the scalars."""
+        return {"regression": VALUES, "multiclass": CLASSES}.get(self.task.name)
+
+    @property
+    def unit(self) -> float:
+        """Of a regression, what its sums count in."""
+        return self.task.unit if isinstance(self.task, Regression) else 1.0
 
     @cached_property
     def violation_rate(self) -> ViolationRate:
@@ -122,6 +152,11 @@ class ModelEvaluation:
     def slice_gap(self) -> SliceGap:
         """Detector of error, false negative, false positive and positive rate."""
         return SliceGap(self.min_effect)
+
+    @cached_property
+    def mean_gap(self) -> MeanGap:
+        """Detector of mean values, scores and errors."""
+        return MeanGap(self.min_effect)
 
     @cached_property
     def coverage_gap(self) -> SliceGap:
@@ -222,4 +257,7 @@ class ModelEvaluation:
         told = hashlib.sha256(repr((self.min_effect, sorted(self.protected), self.label_tier)).encode())
         for slice_id, counts in sorted(self.reference.scalars.items()):
             told.update(slice_id.to_bytes(8, "big") + counts.tobytes())
+        for answers in (self.reference.values, self.reference.classes):
+            for slice_id, counts in sorted(answers.items()):
+                told.update(slice_id.to_bytes(8, "big") + counts.tobytes())
         return told.hexdigest()[:16]

@@ -60,6 +60,7 @@ def sensitivities(config: ModelEvaluation, names: Sequence[SliceName]) -> list[S
         config.false_alarms_per_s,
         config.tier.bucket_s,
         config.label_tier.bucket_s,
+        watchlist=config.watchlist,
     )
     errors = [(at, s) for at, s in enumerate(streams.labels) if s.metric is GapMetric.ERROR_RATE]
     state = slice_gap.align(
@@ -88,5 +89,5 @@ def sensitivities(config: ModelEvaluation, names: Sequence[SliceName]) -> list[S
 
 def _answers(counts: Counts) -> tuple[int, int]:
     """Labelled rows with a decision, and wrong ones among them."""
-    wrong = int(counts[Scalar.FP] + counts[Scalar.FN])
-    return wrong + int(counts[Scalar.TP] + counts[Scalar.TN]), wrong
+    wrong = int(counts[Scalar.FP] + counts[Scalar.FN] + counts[Scalar.WRONG])
+    return wrong + int(counts[Scalar.TP] + counts[Scalar.TN] + counts[Scalar.CORRECT]), wrong

@@ -12,6 +12,7 @@ from monitor.core.detectors.calibration import CalibrationState
 from monitor.core.detectors.degradation import DegradationState
 from monitor.core.detectors.drift import DriftState
 from monitor.core.detectors.ignored_slice import ShareState
+from monitor.core.detectors.mean_gap import MeanState
 from monitor.core.detectors.missing_traffic import TrafficState
 from monitor.core.detectors.slice_gap import GapState
 from monitor.core.detectors.stalled_partition import StallState
@@ -38,7 +39,7 @@ class EvaluatorState:
         days_next_s: start of the next day of labels to take; None before the first.
         labels_looked_ms: when labels were last looked at, wall clock.
         skipped: buckets that had expired before they could be taken.
-        violations, texts, traffic, decisions, shares, labels, coverage, declines, daily,
+        violations, texts, traffic, decisions, values, shares, labels, errors, coverage, declines, daily,
             distributions, label_drift, calibration, stalls, blind: state of each detector.
         book: alerts.
     """
@@ -55,8 +56,10 @@ class EvaluatorState:
     texts: ViolationState = field(default_factory=ViolationState.fresh)
     traffic: TrafficState = field(default_factory=TrafficState)
     decisions: GapState = field(default_factory=GapState.fresh)
+    values: MeanState = field(default_factory=MeanState.fresh)
     shares: ShareState = field(default_factory=ShareState.fresh)
     labels: GapState = field(default_factory=GapState.fresh)
+    errors: MeanState = field(default_factory=MeanState.fresh)
     coverage: GapState = field(default_factory=GapState.fresh)
     declines: DegradationState = field(default_factory=DegradationState.fresh)
     daily: DegradationState = field(default_factory=DegradationState.fresh)

@@ -7,20 +7,22 @@ their labels, or `wait` has passed. Every bucket is taken once, in order.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from monitor.core import alerts
 from monitor.core.alerts import Moment, Step
-from monitor.core.counters import ALL_SLICE, Counts, Scalar, SliceCounts, Tier
+from monitor.core.counters import ALL_SLICE, Counts, Kind, Scalar, SliceCounts, Tier
 from monitor.core.detectors import (
     blind,
     calibration,
     degradation,
     ignored_slice,
+    mean_gap,
+    mean_tables,
     missing_traffic,
     slice_gap,
     stalled_partition,
@@ -28,7 +30,10 @@ from monitor.core.detectors import (
 )
 from monitor.core.detectors.finding import Finding
 from monitor.core.detectors.gap_tables import N1, N2, tables
+from monitor.core.detectors.mean_gap import MeanState
+from monitor.core.detectors.mean_tables import MeanStream
 from monitor.core.detectors.violation_rate import ViolationState, Watch
+from monitor.core.detectors.waiting import near
 from monitor.core.evaluation import distributions as distribution
 from monitor.core.evaluation import probes as probing
 from monitor.core.evaluation.distributions import Seen
@@ -38,6 +43,7 @@ from monitor.core.evaluation.probes import Names, ProbeBucket
 from monitor.core.evaluation.state import EvaluatorState
 from monitor.core.evaluation.streams import Streams
 from monitor.core.event_time import PartitionView
+from monitor.core.evidence.edetector import Floats
 from monitor.core.own_health import OwnHealth
 from monitor.core.records import AlertKind
 
@@ -59,6 +65,8 @@ class Bucket:
         tails: per slice, values beyond the reference's quantiles; None where they were not read.
         scores: of labels, int64[slices, SCORES.size]; None where the tier does not keep them.
         calibration: of labels, int64[slices, CALIBRATION.size], likewise.
+        values: of a regression, int64[slices, CELLS]; None where they were not read.
+        classes: of several classes, int64[slices, classes * CLASS_PARTS], likewise.
     """
 
     start_s: int
@@ -69,13 +77,23 @@ class Bucket:
     tails: Counts | None = None
     scores: Counts | None = None
     calibration: Counts | None = None
+    values: Counts | None = None
+    classes: Counts | None = None
 
-    def slice_counts(self, row: int) -> SliceCounts:
-        """All that is known of one slice."""
+    def holding(self, kind: Kind, arrays: Counts) -> Bucket:
+        """The same with the arrays of a kind that is kept per slice."""
+        found: dict[str, Any] = {kind.name: arrays}
+        return replace(self, **found)
+
+    def slice_counts(self, row: int, unit: float = 1.0) -> SliceCounts:
+        """All that is known of one slice; `unit` is what sums of values count in."""
         return SliceCounts(
             self.scalars[row],
             None if self.scores is None else self.scores[row],
             None if self.calibration is None else self.calibration[row],
+            classes=None if self.classes is None else self.classes[row],
+            values=None if self.values is None else self.values[row],
+            unit=unit,
         )
 
 
@@ -133,11 +151,15 @@ def evaluate(
 
 def learning(config: ModelEvaluation, state: EvaluatorState) -> tuple[int, int] | None:
     """Rows learned and rows needed, while no slice can be judged; None once one can, or nothing is tested."""
-    gaps = state.labels
-    if not gaps.streams or not np.isnan(gaps.tolerated).all():
+    gaps, means = state.labels, state.errors
+    tolerated = np.concatenate([gaps.tolerated, means.tolerated])
+    if not tolerated.size or not np.isnan(tolerated).all():
         return None
-    rows = int((gaps.reference[:, N1] + gaps.reference[:, N2]).max())
-    return min(rows, config.slice_gap.learn_rows), config.slice_gap.learn_rows
+    held = [
+        *(gaps.reference[:, N1] + gaps.reference[:, N2]),
+        *(means.reference[:, mean_tables.N1] + means.reference[:, mean_tables.N2]),
+    ]
+    return min(int(max(held)), config.slice_gap.learn_rows), config.slice_gap.learn_rows
 
 
 class _Run:
@@ -167,7 +189,9 @@ class _Run:
                 fingerprint=config.fingerprint,
                 labels=fresh.labels,
                 coverage=fresh.coverage,
+                errors=fresh.errors,
                 decisions=fresh.decisions,
+                values=fresh.values,
                 shares=fresh.shares,
                 declines=fresh.declines,
                 daily=fresh.daily,
@@ -180,6 +204,11 @@ class _Run:
             state = replace(state, labels=slice_gap.align(gap, state.labels, streams.labels, table))
         if state.decisions.streams != streams.decisions:
             state = replace(state, decisions=slice_gap.align(gap, state.decisions, streams.decisions, table))
+        told, known = config.mean_gap, config.reference.slices
+        if state.errors.streams != streams.errors:
+            state = replace(state, errors=mean_gap.align(told, state.errors, streams.errors, known))
+        if state.values.streams != streams.values:
+            state = replace(state, values=mean_gap.align(told, state.values, streams.values, known))
         if state.coverage.streams != streams.coverage:
             coverage = slice_gap.align(config.coverage_gap, state.coverage, streams.coverage, None)
             state = replace(state, coverage=coverage)
@@ -190,9 +219,9 @@ class _Run:
                 state, calibration=calibration.align(config.calibration, state.calibration, ids, scores)
             )
         if state.declines.streams != streams.degradation:
-            slices, told = config.reference.slices, streams.degradation
-            declines = degradation.align(config.degradation, state.declines, told, slices)
-            daily = degradation.align(config.daily_degradation, state.daily, told, slices)
+            watched = streams.degradation
+            declines = degradation.align(config.degradation, state.declines, watched, known)
+            daily = degradation.align(config.daily_degradation, state.daily, watched, known)
             state = replace(state, declines=declines, daily=daily)
         if not np.array_equal(state.shares.ids, streams.shares):
             requests = {i: int(counts[Scalar.REQUESTS]) for i, counts in config.reference.scalars.items()}
@@ -239,6 +268,8 @@ class _Run:
             config.slice_gap, decisions, streams.names, streams.decisions_threshold, ends_ms
         )
         findings += found
+        values, found = self._means(bucket, state.values, streams.values, streams.values_threshold, at_ms)
+        findings += found
         distributions = state.distributions
         if config.distributions is not None and not config.silent(start_ms, at_ms):
             told = config.distributions
@@ -258,9 +289,32 @@ class _Run:
             texts=texts,
             traffic=traffic,
             decisions=decisions,
+            values=values,
             shares=shares,
         )
         self._apply(findings, config.tier)
+
+    def _means(
+        self,
+        bucket: Bucket,
+        state: MeanState,
+        streams: Sequence[MeanStream],
+        threshold: Floats,
+        at_ms: int,
+        mature: Collection[int] | None = None,
+    ) -> tuple[MeanState, list[Finding]]:
+        """Take a closed bucket for gaps between means; of labels, for the slices for which it is mature."""
+        if not streams:
+            return state, []
+        config, names = self._config.mean_gap, self._seen.streams.names
+        slices = self._counts(bucket, {ALL_SLICE, *(stream.slice_id for stream in streams)})
+        take = np.array([mature is None or stream.slice_id in mature for stream in streams], np.bool_)
+        table = mean_tables.tables(streams, slices)
+        state = mean_gap.step(config, state, table, bucket.start_s * 1000, take)
+        return mean_gap.judge(config, state, names, threshold, at_ms)
+
+    def _counts(self, bucket: Bucket, slices: Iterable[int]) -> dict[int, SliceCounts]:
+        return {i: bucket.slice_counts(self._rows[i], self._config.unit) for i in slices}
 
     def open_buckets(self) -> None:
         """Look at violations and doubtful texts in the buckets that are still open."""
@@ -315,7 +369,11 @@ class _Run:
             config.coverage_gap, coverage, streams.names, streams.coverage_threshold, ends_ms[: covered.size]
         )
         findings += found
-        slices = {i: bucket.slice_counts(self._rows[i]) for i in mature}
+        errors, found = self._means(
+            bucket, state.errors, streams.errors, streams.errors_threshold, at_ms, mature
+        )
+        findings += found
+        slices = self._counts(bucket, mature)
         taken = np.array([stream.slice_id in mature for stream in streams.degradation], np.bool_)
         declines = degradation.step(config.degradation, state.declines, slices, start_ms, taken)
         declines, found = degradation.judge(
@@ -324,7 +382,8 @@ class _Run:
             streams.everything,
             streams.degradation_threshold,
             at_ms,
-            gap_near=slice_gap.near(labels, streams.labels_threshold),
+            gap_near=near(labels.tracker, streams.labels_threshold)
+            or near(errors.tracker, streams.errors_threshold),
         )
         findings += found
         label_drift = state.label_drift
@@ -334,6 +393,7 @@ class _Run:
         self._state = replace(
             state,
             labels=labels,
+            errors=errors,
             coverage=coverage,
             declines=declines,
             label_drift=label_drift,
@@ -353,7 +413,7 @@ class _Run:
         aged = at_ms + round(1000 * (config.label_wait_s + config.grace_s))
         old = aged <= self._seen.plan.reached_labels_ms
         mature = {i for i in streams.slice_ids if old or i == ALL_SLICE or self._mature(bucket, i)}
-        slices = {i: bucket.slice_counts(self._rows[i]) for i in mature}
+        slices = self._counts(bucket, mature)
         taken = np.array([stream.slice_id in mature for stream in streams.degradation], np.bool_)
         daily = degradation.step(config.daily_degradation, state.daily, slices, start_ms, taken)
         daily, findings = degradation.judge(
@@ -415,9 +475,14 @@ class _Run:
         at_ms = self._seen.plan.reached_ms or self._moment.now_ms
         labels, findings = slice_gap.standing(config.slice_gap, state.labels, streams.names, at_ms)
         decisions, found = slice_gap.standing(config.slice_gap, state.decisions, streams.names, at_ms)
-        self._state = replace(state, labels=labels, decisions=decisions)
-        if findings or found:
-            self._apply([*findings, *found], config.tier)
+        findings += found
+        errors, found = mean_gap.standing(config.mean_gap, state.errors, streams.names, at_ms)
+        findings += found
+        values, found = mean_gap.standing(config.mean_gap, state.values, streams.names, at_ms)
+        findings += found
+        self._state = replace(state, labels=labels, decisions=decisions, errors=errors, values=values)
+        if findings:
+            self._apply(findings, config.tier)
 
     def _mature(self, bucket: Bucket, slice_id: int) -> bool:
         whole, mine = bucket.scalars[0], bucket.scalars[self._rows[slice_id]]

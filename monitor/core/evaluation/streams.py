@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.core.counters import ALL_SLICE
-from monitor.core.detectors.degradation_measures import DegradationStream, Watched
+from monitor.core.detectors.degradation_measures import DegradationStream
 from monitor.core.detectors.finding import NAMED, SliceName
-from monitor.core.detectors.gap_tables import LABEL_METRICS, GapMetric, GapStream
+from monitor.core.detectors.gap_tables import GapMetric, GapStream
+from monitor.core.detectors.mean_tables import MeanMetric, MeanStream
+from monitor.core.evaluation.watchlist import Watchlist
 from monitor.core.evidence.edetector import Floats
 from monitor.core.evidence.levels import log_threshold, share_out
 from monitor.core.slices.spec import MISSING, OTHER
@@ -31,7 +33,9 @@ class Streams:
         names: slice id → name; all traffic is not among them.
         labels: error, false negative and false positive rate of each slice.
         coverage: label coverage of each slice.
+        errors: mean absolute error and bias of each slice.
         decisions: positive rate of protected slices.
+        values: mean value or mean score of protected slices.
         degradation: metrics of all traffic and of each slice.
         shares: ids of slices whose share of traffic is watched, int64[S].
     """
@@ -39,12 +43,16 @@ class Streams:
     names: Mapping[int, SliceName]
     labels: tuple[GapStream, ...]
     coverage: tuple[GapStream, ...]
+    errors: tuple[MeanStream, ...]
     decisions: tuple[GapStream, ...]
+    values: tuple[MeanStream, ...]
     degradation: tuple[DegradationStream, ...]
     shares: NDArray[np.int64]
     labels_threshold: Floats
+    errors_threshold: Floats
     coverage_threshold: Floats
     decisions_threshold: Floats
+    values_threshold: Floats
     degradation_threshold: Floats
     daily_threshold: Floats
     calibration_threshold: Floats
@@ -68,13 +76,15 @@ def streams_of(
     bucket_s: float,
     label_bucket_s: float,
     curve_bucket_s: float | None = None,
+    watchlist: Watchlist | None = None,
 ) -> Streams:
     """Lay out the tests.
 
     A single feature weighs 1, a crossing and a model version a half. A feature of two values is one
-    comparison, so its values weigh a half each; their two harmful sides are its two sides. Positive rate has
-    no harmful side of its own: lower is tested for every protected slice, higher where that is not the
-    lower side of another one. Of what declines of metrics are allowed, half is for all traffic.
+    comparison, so its values weigh a half each; their two harmful sides are its two sides. Positive rate and
+    mean value have no harmful side of their own: lower is tested for every protected slice, higher where
+    that is not the lower side of another one. A bias harms to either side. Of what declines of metrics are
+    allowed, half is for all traffic.
 
     Args:
         names: slices of the registry.
@@ -83,27 +93,47 @@ def streams_of(
         bucket_s: bucket in which traffic is judged.
         label_bucket_s: bucket in which labels are judged.
         curve_bucket_s: bucket in which labelled scores are; the same where left out.
+        watchlist: what is tested of the model's task; a binary model's where left out.
     """
+    told = Watchlist() if watchlist is None else watchlist
     curve_bucket_s = label_bucket_s if curve_bucket_s is None else curve_bucket_s
     named = {name.id: name for name in names if name.parts}
-    values = Counter(
+    kinds = Counter(
         frozenset(name.parts) for name in named.values() if not _CATCH_ALL & set(name.parts.values())
     )
-    pairs = {keys for keys, count in values.items() if count == 2 and len(keys) == 1 and NAMED not in keys}
+    pairs = {keys for keys, count in kinds.items() if count == 2 and len(keys) == 1 and NAMED not in keys}
     weight = {slice_id: _weight(name, pairs) for slice_id, name in named.items()}
     labels = tuple(
-        GapStream(slice_id, metric, False, weight[slice_id]) for slice_id in named for metric in LABEL_METRICS
+        GapStream(slice_id, metric, False, weight[slice_id]) for slice_id in named for metric in told.labels
+    )
+    errors = tuple(
+        MeanStream(slice_id, metric, low, weight[slice_id])
+        for slice_id in named
+        for metric in told.errors
+        for low in ((False, True) if metric is MeanMetric.BIAS else (False,))
     )
     coverage = tuple(GapStream(slice_id, GapMetric.COVERAGE, True, weight[slice_id]) for slice_id in named)
-    decisions = tuple(
-        GapStream(slice_id, GapMetric.POSITIVE_RATE, low, weight[slice_id])
+    sides = [
+        (slice_id, low)
         for slice_id, name in named.items()
         if name.features <= protected
         for low in ((True,) if frozenset(name.parts) in pairs else (True, False))
+    ]
+    decisions = tuple(
+        GapStream(slice_id, metric, low, weight[slice_id])
+        for slice_id, low in sides
+        for metric in told.decisions
+    )
+    values = tuple(
+        MeanStream(slice_id, metric, low, weight[slice_id])
+        for slice_id, low in sides
+        for metric in told.values
     )
     everywhere = {ALL_SLICE: sum(weight.values(), start=1.0)} | weight
     degradation = tuple(
-        DegradationStream(slice_id, metric, w) for slice_id, w in everywhere.items() for metric in Watched
+        DegradationStream(slice_id, metric, w, told.classes)
+        for slice_id, w in everywhere.items()
+        for metric in told.metrics
     )
     shares = [
         slice_id
@@ -114,16 +144,24 @@ def streams_of(
     def threshold(family: str, weights: Sequence[float], length_s: float) -> Floats:
         return log_threshold(false_alarms_per_s, length_s, share_out(family, weights))
 
+    weights = [s.weight for s in labels] + [s.weight for s in errors]
+    judged = threshold("gaps_of_labels", weights, label_bucket_s)
+    weights = [s.weight for s in decisions] + [s.weight for s in values]
+    seen = threshold("gaps_of_decisions", weights, bucket_s)
     return Streams(
         names=named,
         labels=labels,
+        errors=errors,
         coverage=coverage,
         decisions=decisions,
+        values=values,
         degradation=degradation,
         shares=np.array(shares, np.int64),
-        labels_threshold=threshold("gaps_of_labels", [s.weight for s in labels], label_bucket_s),
+        labels_threshold=judged[: len(labels)],
+        errors_threshold=judged[len(labels) :],
         coverage_threshold=threshold("share_of_labels", [s.weight for s in coverage], label_bucket_s),
-        decisions_threshold=threshold("gaps_of_decisions", [s.weight for s in decisions], bucket_s),
+        decisions_threshold=seen[: len(decisions)],
+        values_threshold=seen[len(decisions) :],
         degradation_threshold=threshold("degradation", [s.weight for s in degradation], label_bucket_s),
         calibration_threshold=threshold("calibration", list(everywhere.values()), curve_bucket_s),
         daily_threshold=threshold("daily_degradation", [s.weight for s in degradation], DAY_S),
