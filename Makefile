@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check fix bench bench-detection bench-pipeline bench-probes bench-types chaos schemas clean help
+.PHONY: demo test check fix bench bench-detection bench-pipeline bench-probes bench-types chaos fuzz schemas clean help
 
 help:  ## What can be done here
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -70,5 +70,12 @@ bench-types: $(VENV)/.frameworks  ## How each library reads a value sent as anot
 chaos: $(VENV)/.dev  ## Random faults with a seed, judged by an oracle (ARGS="--seed 7 --runs 20")
 	$(BIN)/python -m tests.chaos.nemesis $(ARGS)
 
+$(VENV)/.fuzz: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet -e '.[fuzz]'
+	@touch $@
+
+fuzz: $(VENV)/.fuzz  ## Hostile input under coverage, target by target (ARGS="--target decoder --minutes 60")
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
 clean:  ## Remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .services
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .services .fuzz

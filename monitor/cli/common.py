@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from monitor.core.errors import QueryError, ServiceError, SettingsError
+from monitor.core.printable import json_text, printable_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -89,11 +89,19 @@ def pairs(texts: list[str], option: str) -> dict[str, str]:
 def console(stderr: bool = False) -> Console:
     """Where people read."""
     from rich.console import Console
+    from rich.text import Text
 
-    return Console(stderr=stderr, highlight=False)
+    class Paper(Console):
+        """Shows text of records, of the store and of files, and obeys none of it."""
+
+        def render_str(self, text: str, **options: Any) -> Text:
+            """Every text that is printed, alone or in a table, comes by here."""
+            return super().render_str(printable_lines(text), **options)
+
+    return Paper(stderr=stderr, highlight=False)
 
 
 def print_json(value: Any, indent: int | None = 2) -> None:
     """One JSON document on standard output; NaN, which JSON lacks, is refused rather than printed."""
-    sys.stdout.write(json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.write(json_text(value, indent, allow_nan=False) + "\n")
     sys.stdout.flush()

@@ -13,7 +13,7 @@ from monitor.cli.common import CONFIG, Config, console, load
 from monitor.core.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from monitor.config.draft import Draft
     from monitor.core.mapping import Mapping
@@ -51,7 +51,12 @@ def init(
 
     Example: `monitor init --create-topics`
     """
+    from monitor.core.guess import model_name
+
     out = console()
+    if model is not None and model_name([model], "") != model:
+        problem = f"--model: expected a name of 1 to 64 letters, digits and . _ -, got {model!r}"
+        raise SettingsError([problem], "monitor init")
     if sample is not None and topic is not None:
         raise SettingsError(["--sample and --topic: learn from one of them"], "monitor init")
     if sample is None and topic is None and not create_topics:
@@ -86,7 +91,7 @@ def from_file(
 ) -> Draft:
     """A draft from a file's first rows."""
     from monitor.config.draft import Draft, guess_positive
-    from monitor.core.guess import guess_columns
+    from monitor.core.guess import guess_columns, model_name
     from monitor.core.schema.inference import infer
     from monitor.edges.files import read_rows
     from monitor.edges.reference import as_record
@@ -103,9 +108,7 @@ def from_file(
     records = [as_record(row, columns) for row in found]
     features = [record["features"] for record in records if isinstance(record.get("features"), dict)]
     schema = infer(features)
-    name = (
-        model or next((str(r["model"]) for r in records if r.get("model")), None) or sample.name.split(".")[0]
-    )
+    name = model or model_name((r.get("model") for r in records), sample.name.split(".")[0])
     judged = any(
         r.get("label") is not None and r.get("score", r.get("decision")) is not None for r in records
     )
@@ -136,26 +139,39 @@ def from_file(
 
 def from_topic(topic: str, model: str | None, rows: int, places: tuple[str, str, str]) -> Draft:
     """A draft from the last records of the topics of predictions and of labels."""
-    from monitor.config.draft import Draft, guess_positive
     from monitor.core.errors import KafkaError
-    from monitor.core.guess import guess_mapping
-    from monitor.core.mapping import Mapping
-    from monitor.core.schema.inference import infer
     from monitor.edges.kafka.connection import KafkaConnection
+    from monitor.edges.kafka.topics import read_last
 
     connection = KafkaConnection(places[0])
-    records = objects(connection, topic, rows)
+    records = objects(record.value for record in read_last(connection, topic, rows))
     if not records:
         raise SettingsError([f"the topic {topic} holds no JSON object to learn from"], "monitor init")
-    name = model or next((str(r["model"]) for r in records if isinstance(r.get("model"), str)), "model")
+    try:
+        labels = objects(record.value for record in read_last(connection, places[2], rows))
+    except KafkaError:
+        labels = []  # there need be no labels yet
+    return from_records(records, labels, topic, model, places)
+
+
+def from_records(
+    records: list[dict[str, Any]],
+    labels: list[dict[str, Any]],
+    topic: str,
+    model: str | None,
+    places: tuple[str, str, str],
+) -> Draft:
+    """A draft from the predictions and labels of two topics."""
+    from monitor.config.draft import Draft, guess_positive
+    from monitor.core.guess import guess_mapping, model_name
+    from monitor.core.mapping import Mapping
+    from monitor.core.schema.inference import infer
+
+    name = model or model_name((r.get("model") for r in records), "model")
     fields = ("request_id", "timestamp", "model", "model_version", "features", "score", "decision")
     paths = guess_mapping(records, fields, name)
     mapping = Mapping.parse(paths)
     features = [found for r in records if isinstance(found := mapping.get("features", r), dict)]
-    try:
-        labels = objects(connection, places[2], rows)
-    except KafkaError:
-        labels = []  # there need be no labels yet
     label_paths = guess_mapping(labels, ("request_id", "timestamp", "model", "label"), name) if labels else {}
     label_mapping = Mapping.parse(label_paths)
     return Draft(
@@ -185,15 +201,13 @@ def absent(mapping: Mapping, records: list[dict[str, Any]], topic: str, fields: 
     ]
 
 
-def objects(connection: Any, topic: str, rows: int) -> list[dict[str, Any]]:
-    """The JSON objects among the last records of a topic."""
-    from monitor.edges.kafka.topics import read_last
-
+def objects(values: Iterable[bytes | None]) -> list[dict[str, Any]]:
+    """The JSON objects among the values of records."""
     found = []
-    for record in read_last(connection, topic, rows):
+    for text in values:
         try:
-            value = json.loads(record.value or b"null")
-        except ValueError:
+            value = json.loads(text or b"null")
+        except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):
             found.append(value)
@@ -220,8 +234,9 @@ def describe(draft: Draft) -> None:
     from rich.markup import escape
 
     out = console()
+    features = len(draft.schema.features)
     out.print(
-        f"model {draft.model}: {len(draft.schema.features)} features, positive class {draft.positive_class!r}"
+        f"model {draft.model}: {features} features, positive class {draft.positive_class!r}", markup=False
     )
     for field, place in {**draft.columns, **draft.predictions_mapping}.items():
         out.print(f"  {field} ← {place}", markup=False)

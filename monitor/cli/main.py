@@ -27,6 +27,7 @@ from monitor.cli import (
     violations,
 )
 from monitor.core.errors import MonitorError
+from monitor.core.printable import printable_lines
 
 EXIT_ERROR = 2
 
@@ -41,7 +42,7 @@ class Commands(TyperGroup):
         except MonitorError as error:
             if os.environ.get("MONITOR_DEBUG") == "1":
                 raise
-            print(f"monitor: {error}", file=sys.stderr)
+            print(f"monitor: {printable_lines(str(error))}", file=sys.stderr)
             raise typer.Exit(EXIT_ERROR) from None
         except BrokenPipeError:
             # `monitor alerts | head` is no error; Python would complain again when it flushes at exit.

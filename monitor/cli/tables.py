@@ -122,7 +122,7 @@ def print_slices(out: Console, model: str, reports: Sequence[Report], metrics: S
 
 def _table(title: str) -> Table:
     return Table(
-        title=title,
+        title=escape(title),
         title_justify="left",
         title_style="bold",
         header_style="bold",
@@ -159,7 +159,8 @@ def print_alerts(out: Console, alerts: Sequence[Alert]) -> None:
         colour = "yellow" if alert.state == "open" and alert.severity == "notice" else colours[alert.state]
         notice = " (notice)" if alert.state == "open" and alert.severity == "notice" else ""
         out.print(
-            f"[{colour}]{alert.state}{notice}[/] [bold]{alert.model}[/] {alert.kind}: {escape(alert.summary)}"
+            f"[{colour}]{alert.state}{notice}[/] [bold]{escape(alert.model)}[/] "
+            f"{alert.kind}: {escape(alert.summary)}"
         )
         if alert.consequence_of in summaries:
             out.print(f"  follows from: {escape(summaries[alert.consequence_of])}")
@@ -178,19 +179,10 @@ def print_alerts(out: Console, alerts: Sequence[Alert]) -> None:
         if alert.state != "resolved":
             out.print(f"  {escape(alert.advice)}")
         if alert.request_ids:
-            shown = ", ".join(printable(request_id) for request_id in alert.request_ids[:5])
+            shown = ", ".join(alert.request_ids[:5])
             out.print(f"  [dim]e.g. {escape(shown)}[/]")
         for note in alert.notes:
             out.print(f"  [yellow]{escape(note)}[/]")
-
-
-def printable(text: str) -> str:
-    r"""Text from a record with what a terminal would obey written out.
-
-    >>> printable("r-1\x1b[2J")
-    'r-1\\x1b[2J'
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def print_sensitivity(out: Console, seen: Mapping[str, Sequence[Sensitivity]]) -> None:

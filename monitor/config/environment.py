@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import yaml
-
 from monitor.config.problems import Place, Problem
+from monitor.core.schema.text import read_yaml
 
 PREFIX: Final = "MONITOR__"
 _TEXT_KEYS: Final = {"username", "password", "sasl_username", "sasl_password", "sensitive_key", "token"}
@@ -65,7 +64,7 @@ def _below(inner: Any, key: str | int, steps: list[str], text: str) -> tuple[Any
 
 
 def _value(text: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ValueError("the value is not YAML; put it in quotes inside the quotes") from None
+    value, problems = read_yaml(text)
+    if problems:
+        raise ValueError("the value is not YAML; put it in quotes inside the quotes")
+    return value

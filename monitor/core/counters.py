@@ -133,8 +133,8 @@ class Kind:
         per_slice: kept for every slice, or for all traffic only.
         keep_s: tier name → seconds kept; None for every tier at the tier's own retention.
         narrow: tier names where a cell is 32 bits wide; elsewhere it is 64.
-        guard: of a kind that only labels add to, the kind their predictions were counted in: an array begins
-            only where its guard's is kept still.
+        guard: of a kind whose array may begin with a label, the kind its prediction was counted in: it begins
+            only where that is kept still.
     """
 
     name: str
@@ -158,7 +158,8 @@ class Kind:
 _CURVE_KEEP_S = {"1m": 2 * 3_600, "1h": 7 * 86_400, "1d": 400 * 86_400}
 
 SCALARS: Final = Kind("scalars", len(Scalar), per_slice=True)
-JOIN: Final = Kind("join", len(Join), per_slice=False)
+JOIN: Final = Kind("join", len(Join), per_slice=False, guard=SCALARS)
+"""Where all is well its first cell comes with a label, so that an array begins with one."""
 VIOLATIONS: Final = Kind("violations", 0, per_slice=False)
 SCORES: Final = Kind("scores", SCORE_BINS * SCORE_PARTS, True, _CURVE_KEEP_S, frozenset({"1m"}))
 CALIBRATION: Final = Kind(

@@ -19,6 +19,8 @@ A record that cannot be used is not an error: it is data with a bounded reason c
 
 from __future__ import annotations
 
+from monitor.core.printable import printable
+
 
 class MonitorError(Exception):
     """The root; `str(error)` is a sentence that says what to do next."""
@@ -28,9 +30,9 @@ class SettingsError(MonitorError):
     """The settings are wrong; `problems` holds every mistake found, each with its place."""
 
     def __init__(self, problems: list[str], source: str = "settings") -> None:
-        self.problems = problems
+        self.problems = [printable(problem) for problem in problems]
         self.source = source
-        lines = "\n".join(f"  - {problem}" for problem in problems)
+        lines = "\n".join(f"  - {problem}" for problem in self.problems)
         noun = "mistake" if len(problems) == 1 else "mistakes"
         super().__init__(f"{source}: {len(problems)} {noun}\n{lines}")
 

@@ -22,6 +22,8 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
 
 FEATURES: Final = ("features", "inputs", "input", "instance", "feature_values", "attributes")
 
+MODEL_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
 _DEPTH_MAX: Final = 4
 
 
@@ -38,6 +40,20 @@ def guess_columns(columns: Sequence[str]) -> dict[str, str]:
         if column is not None:
             found[field] = column
     return found
+
+
+def model_name(names: Iterable[Any], otherwise: str) -> str:
+    """The first of some names that a model can have; it becomes part of a file's name.
+
+    Args:
+        names: what records say.
+        otherwise: the name where none of them will do; its odd characters are replaced.
+
+    >>> model_name([7, "../income", "income"], "x"), model_name(["a/b"], "my loans")
+    ('income', 'my_loans')
+    """
+    found = (name for name in names if isinstance(name, str) and MODEL_NAME.fullmatch(name))
+    return next(found, "") or re.sub(r"[^A-Za-z0-9_.-]+", "_", otherwise)[:64] or "model"
 
 
 def guess_mapping(records: Iterable[Mapping[str, Any]], fields: Sequence[str], model: str) -> dict[str, str]:

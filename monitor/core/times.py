@@ -56,7 +56,7 @@ def parse_duration(text: str | float | timedelta) -> int:
     elif isinstance(text, bool):
         raise problem
     elif isinstance(text, int | float):
-        seconds = float(text)
+        seconds = _float(text)
     else:
         squeezed = text.replace(" ", "").lower()
         pieces = _PIECE.findall(squeezed)
@@ -206,8 +206,16 @@ def format_duration(duration_s: int) -> str:
     return "".join(pieces) or "0s"
 
 
+def _float(value: float) -> float:
+    """An integer beyond a double's range is infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
 def _of_number(value: float, problem: ValueError) -> int:
-    if not math.isfinite(value):
+    if not math.isfinite(_float(value)):
         raise problem
     return math.floor(value * 1000 if abs(value) < _SECONDS_BELOW else value)
 

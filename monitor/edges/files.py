@@ -8,6 +8,7 @@ import io
 import itertools
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -21,6 +22,7 @@ Row = dict[str, Any]
 
 _HEAD_ROWS: Final = 1_000
 _BATCH_ROWS: Final = 4_096
+_LINE_CHARS_MAX: Final = 16_000_000
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9]\d{0,17})")
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _TRUTH: Final = {"true": True, "false": False}
@@ -63,7 +65,7 @@ def row_count(path: Path | str) -> int | None:
 def _failing(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
         raise RowsError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
@@ -73,9 +75,18 @@ def _open(path: Path, packed: bool) -> IO[str]:
     return path.open(encoding="utf-8-sig", newline="")
 
 
+def _bounded(lines: IO[str], path: Path) -> Iterator[str]:
+    """Lines, none longer than memory should hold: a small packed file may hide a very long one."""
+    while line := lines.readline(_LINE_CHARS_MAX + 1):
+        if len(line) > _LINE_CHARS_MAX:
+            raise RowsError(f"{path}: a line has more than {_LINE_CHARS_MAX:,} characters")
+        yield line
+
+
 def _csv_rows(path: Path, packed: bool) -> Iterator[Row]:
-    with _failing(path), _open(path, packed) as lines:
-        first = lines.readline()
+    with _failing(path), _open(path, packed) as text:
+        lines = _bounded(text, path)
+        first = next(lines, "")
         if not first.strip():
             raise RowsError(f"{path}: has no header line")
         separator = max(",;\t|", key=first.count)
@@ -123,12 +134,12 @@ def _truth(text: str) -> Any:
 
 def _json_rows(path: Path, packed: bool) -> Iterator[Row]:
     with _failing(path), _open(path, packed) as lines:
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(_bounded(lines, path), 1):
             if not line.strip():
                 continue
             try:
                 row = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise RowsError(f"{path}: line {number} is not JSON: {error}") from None
             if not isinstance(row, dict):
                 raise RowsError(f"{path}: line {number} is not a JSON object")

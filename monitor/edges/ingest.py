@@ -317,7 +317,8 @@ class Ingest:
             labels.append((plan, batch))
             rejected = rejected + refused
         _, marks = running_maximum([batch for _, batch in labels], owned.watermark_ms)
-        return _Decoded([], labels, rejected, int(marks[-1]) if len(marks) else owned.watermark_ms)
+        watermark_ms = int(marks[-1]) if len(marks) else owned.watermark_ms
+        return _Decoded([], labels, rejected, watermark_ms, read.probes)
 
     async def _flush_shard(
         self, shard: int, partition: Partition, owned: _Owned, chunk: Chunk, decoded: _Decoded

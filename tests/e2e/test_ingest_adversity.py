@@ -178,6 +178,24 @@ async def test_a_repeat_whose_clock_is_ahead_is_a_repeat() -> None:
     assert joins[Join.CONFLICTING_PREDICTIONS] == 0
 
 
+@pytest.mark.parametrize("shards", [1, 2])
+async def test_a_label_is_counted_where_nothing_was_out_of_the_ordinary(shards: int) -> None:
+    # No repeat and no early label: the first thing to tell of the join is that a label met its prediction.
+    labels = [
+        Message("labels", 0, json.dumps({"request_id": f"r-{i % 3}", "model": "m", "label": 1}).encode())
+        for i in range(4)
+    ]
+    worker = worker_on([*map(prediction, range(3)), *labels], shards=shards)
+    await worker.take([P, Partition("labels", 0)])
+    for partition in worker.positions:
+        await worker.step(partition, 9)
+    assert isinstance(worker.store, MemoryStore)
+    (joins,) = worker.store.reader().read([CellKey(JOIN, DAY, START_S, "m")])
+    assert joins is not None
+    assert joins[Join.LABELS_APPLIED] == 3
+    assert joins[Join.DUPLICATE_LABELS] == 1
+
+
 async def test_control_characters_never_reach_a_terminal() -> None:
     worker = worker_on([prediction(0, features={"city": "a\x1b[2J\u202eb\x9b\x00"})], "city")
     await worker.take([P])

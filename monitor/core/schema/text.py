@@ -25,6 +25,12 @@ LEGEND: Final = """\
 """
 
 
+# A value that does not go with its explicit tag (`!!timestamp x`, `!!bool x`, `!!int ''`) breaks the parser.
+_NOT_YAML: Final = (
+    yaml.YAMLError, ValueError, RecursionError, LookupError, AttributeError, TypeError, OverflowError,
+)  # fmt: skip
+
+
 class _Loader(SafeLoader):
     """A safe loader that reports keys given twice, where YAML would keep the last in silence."""
 
@@ -92,7 +98,7 @@ def read_yaml(text: str) -> tuple[Any, list[str]]:
             return None, [f"nested deeper than {DEPTH_MAX} levels"]
         loader = _Loader(text)
         document = loader.get_single_data()
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except _NOT_YAML as error:
         if "nesting depth" in str(error):  # newer parsers have a limit of their own
             return None, [f"nested deeper than {DEPTH_MAX} levels"]
         return None, [_in_one_line(error)]

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
 
+from monitor.core.printable import printable
+
 RECORD: Final = "record"
 """Stands where a feature's name would, for violations of the record itself (cell id 0)."""
 
@@ -107,7 +109,7 @@ class Violation:
     @property
     def message(self) -> str:
         """The sentence a person reads."""
-        return f"{self.feature}: expected {self.expected}, received {self.received}"
+        return printable(f"{self.feature}: expected {self.expected}, received {self.received}")
 
 
 def clipped(text: str, length_max: int = TEXT_MAX) -> str:

@@ -13,7 +13,7 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 
@@ -82,11 +82,8 @@ class HttpExchange:
             return Failure.DISCONNECTED
         if isinstance(content, str):
             return content
-        try:
-            document = json.loads(content)
-        except (ValueError, RecursionError):
-            return Failure.NOT_JSON
-        return self._shape.answers(document, len(rows))
+        document = document_in(content)
+        return document if isinstance(document, Failure) else self._shape.answers(document, len(rows))
 
     async def close(self) -> None:
         """Release connections."""
@@ -140,6 +137,14 @@ class HttpExchange:
             auto_decompress=False,
             trust_env=False,
         )
+
+
+def document_in(content: bytes) -> Any:
+    """The JSON of a response, or `Failure.NOT_JSON`."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return Failure.NOT_JSON
 
 
 async def _read(response: aiohttp.ClientResponse, bytes_max: int) -> bytes | None:
