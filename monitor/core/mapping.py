@@ -30,6 +30,8 @@ FIELDS: Final = (
     "probabilities",
     "value",
     "interval",
+    "interval_low",
+    "interval_high",
     "decision",
     "label",
     "probe",

@@ -62,6 +62,8 @@ _FIELD_TYPES: Final[dict[str, Any]] = {
     "probabilities": dict[str, float] | list[float] | None,
     "value": float | None,
     "interval": dict[str, float] | list[float] | None,
+    "interval_low": float | None,
+    "interval_high": float | None,
     "decision": _Plain,
     "label": _Plain,
     "probe": None,  # whatever says that a probe asked is read the exact way

@@ -24,7 +24,7 @@ SHUFFLE_ROWS: Final = 20_000
 _LABEL_FIELDS: Final = ("request_id", "timestamp", "model", "label")
 _PREDICTION_FIELDS: Final = (
     "request_id", "timestamp", "model", "model_version", "features", "score", "probabilities", "value",
-    "decision",
+    "interval", "interval_low", "interval_high", "decision",
 )  # fmt: skip
 
 Stream = Literal["predictions", "labels"]

@@ -29,11 +29,18 @@ def test_both_are_counted_and_read(kafka: str, redis_url: str, tmp_path: Path) -
     p = raw / raw.sum(axis=1, keepdims=True)
     price = rng.lognormal(10, 0.4, ROWS)
     value = price * rng.normal(1, 0.1, ROWS)
+    low, high = 0.9 * value, (1.0 + 0.1 * (np.arange(ROWS) % 2)) * value
     zoo, houses = f"zoo-{tag}", f"houses-{tag}"
     settings: dict[str, Any] = {
         "kafka": {
             "bootstrap_servers": kafka,
-            "predictions": {"topics": [f"predictions-{tag}"]},
+            "predictions": {
+                "topics": [f"predictions-{tag}"],
+                "mapping": {
+                    "interval_low": "$.quantiles.p10",
+                    "interval_high": "$.quantiles['p90']",
+                },
+            },
             "labels": {"topics": [f"labels-{tag}"]},
             "alerts": {"topic": f"alerts-{tag}"},
             "dead_letters": {"topic": f"dead-{tag}"},
@@ -59,7 +66,7 @@ def test_both_are_counted_and_read(kafka: str, redis_url: str, tmp_path: Path) -
                 "request_id": f"h{i}",
                 "model": houses,
                 "value": value[i],
-                "interval": [0.8 * value[i], 1.2 * value[i]],
+                "quantiles": {"p10": low[i], "p50": value[i], "p90": high[i]},
             },
         ]
         labels = [
@@ -95,5 +102,11 @@ def test_both_are_counted_and_read(kafka: str, redis_url: str, tmp_path: Path) -
     left = np.arange(ROWS) % 2 == 1
     mine = found[houses]['{"side": "left"}']
     assert mine["rmse"]["value"] == pytest.approx(sk.mean_squared_error(price[left], value[left]) ** 0.5)
+    covered = (price >= low) & (price <= high)
+    for side, of in (("left", left), ("right", ~left)):
+        report = found[houses][json.dumps({"side": side})]["interval_coverage"]
+        assert report["value"] == pytest.approx(covered[of].mean())
+        assert report["low"] < report["value"] < report["high"]
+    assert covered[left].mean() > covered[~left].mean() + 0.2
     assert "macro" in table
     assert "Traceback" not in (tmp_path / "worker.log").read_text()

@@ -165,6 +165,17 @@ def test_regression_metrics_are_scikit_learns(unit: float) -> None:
     assert abs(median.value - sk.median_absolute_error(truth, value)) <= median.error_bound * 1.01
 
 
+def test_an_interval_comes_in_three_shapes() -> None:
+    answers = [
+        record(0, value=2.0, interval=[1, 3]),
+        record(1, value=2.0, interval={"low": 1, "high": 3}),
+        record(2, value=2.0, interval_low=1, interval_high=3),
+        record(3, value=2.0),
+    ]
+    found = report(counted(Regression(), answers, [label(i, [1, 3, 3.5, 2][i]) for i in range(4)]))
+    assert found["interval_coverage"].value == pytest.approx(2 / 3)
+
+
 def test_intervals_of_regression_hold_as_often_as_they_say() -> None:
     held = dict.fromkeys(("mae", "rmse", "bias", "r2"), 0)
     rng = np.random.default_rng(3)
@@ -230,6 +241,8 @@ def test_sums_do_not_depend_on_order_pieces_repeats_or_corrections(data: st.Data
         (Regression(), {"value": "12"}, "12"),
         (Regression(), {"value": 1e300}, "1e+300"),
         (Regression(), {"value": 1.0, "interval": [3, 2]}, "[3, 2]"),
+        (Regression(), {"value": 1.0, "interval_low": 3, "interval_high": 2}, "[3, 2]"),
+        (Regression(), {"value": 1.0, "interval_high": 2}, "[None, 2]"),
         (Regression(), {"value": True}, "True"),
     ],
 )

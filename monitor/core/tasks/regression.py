@@ -44,7 +44,7 @@ class Regression:
 
     name: ClassVar[str] = "regression"
     ranked: ClassVar[bool] = False
-    fields: ClassVar[tuple[str, ...]] = ("value", "interval")
+    fields: ClassVar[tuple[str, ...]] = ("value", "interval", "interval_low", "interval_high")
     classes: ClassVar[tuple[str, ...]] = ()
 
     exponent: int = 0
@@ -78,12 +78,13 @@ class Regression:
         return number
 
     def read(self, columns: Mapping[str, Sequence[Any]]) -> tuple[Answers, list[Fault]]:
-        """See `Task`. An interval comes as two numbers, or as `{low, high}`."""
-        pairs = list(zip(columns["value"], columns["interval"], strict=True))
-        numbers = np.full(len(pairs), np.nan)
+        """See `Task`. An interval comes as two numbers, as `{low, high}`, or as two fields, both of them."""
+        rows = list(zip(*(columns[field] for field in self.fields), strict=True))
+        numbers = np.full(len(rows), np.nan)
         extras: list[bytes] = []
         faults: list[Fault] = []
-        for i, (value, interval) in enumerate(pairs):
+        for i, (value, whole, low, high) in enumerate(rows):
+            interval = [low, high] if whole is None and not (low is None and high is None) else whole
             if value is not None:
                 number = self._number(value)
                 if number is None:
@@ -96,7 +97,7 @@ class Regression:
                 if ends is None:
                     faults.append((i, Code.SCORE_RANGE, shown(interval)))
             extras.append(b"" if ends is None else _INTERVAL.pack(*ends))
-        return Answers(numbers, np.full(len(pairs), UNKNOWN, np.int8), extras), faults
+        return Answers(numbers, np.full(len(rows), UNKNOWN, np.int8), extras), faults
 
     def _number(self, value: Any) -> float | None:
         if isinstance(value, bool) or not isinstance(value, int | float):
