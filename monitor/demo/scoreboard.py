@@ -36,24 +36,37 @@ class Sighting:
         alert: its latest transition.
         opened_s: event time of the bucket that raised it, seconds since the first request.
         seen_s: when its first transition was read, seconds since the first request.
+        resolved_s: when it was read that it is over, likewise; None while it stands.
     """
 
     alert: Alert
     opened_s: float
     seen_s: float
+    resolved_s: float | None = None
 
 
 @dataclass(frozen=True)
 class Credit:
-    """One fault and the alert that caught it, if any."""
+    """One fault and the alert that caught it, if any.
+
+    `roots` are its alerts that page and follow from no other.
+    """
 
     fault: Fault
     caught_by: Sighting | None
+    roots: tuple[Sighting, ...] = ()
 
     @property
     def delay_s(self) -> float | None:
         """From the fault's first second until the alert was read; None while it is not caught."""
         return None if self.caught_by is None else self.caught_by.seen_s - self.fault.began_s
+
+    @property
+    def resolved_s(self) -> float | None:
+        """From the fault's end until the last of its roots was read to be over; None while one stands."""
+        ends = [root.resolved_s for root in self.roots]
+        known = [end_s for end_s in ends if end_s is not None]
+        return max(known) - self.fault.ended_s if ends and len(known) == len(ends) else None
 
 
 @dataclass(frozen=True)
@@ -93,10 +106,13 @@ class Sightings:
         """Take in a transition read at `seen_s`, seconds since the first request."""
         before = self._lives.get(alert.alert_id)
         opened_s = alert.opened_at.timestamp() - self._start_ms / 1000
+        over = alert.state is AlertState.RESOLVED
         life = (
-            Sighting(alert, opened_s, seen_s)
+            Sighting(alert, opened_s, seen_s, seen_s if over else None)
             if before is None
-            else Sighting(alert, before.opened_s, before.seen_s)
+            else Sighting(
+                alert, before.opened_s, before.seen_s, (before.resolved_s or seen_s) if over else None
+            )
         )
         self._lives[alert.alert_id] = life
         return life
@@ -139,7 +155,9 @@ def judge(timeline: Timeline, sightings: Iterable[Sighting]) -> Verdict:
     linked = _consequences(roots, others)
     rest = [life for life in others if life not in linked]
     return Verdict(
-        tuple(Credit(fault, _telling(owned[fault.name])) for fault in timeline.faults),
+        tuple(
+            Credit(fault, _telling(owned[fault.name]), _roots(owned[fault.name])) for fault in timeline.faults
+        ),
         linked,
         tuple(life for life in rest if life.alert.severity == Severity.PAGE),
         tuple(life for life in rest if life.alert.severity == Severity.NOTICE),
@@ -149,6 +167,13 @@ def judge(timeline: Timeline, sightings: Iterable[Sighting]) -> Verdict:
 def _telling(owned: Sequence[Sighting]) -> Sighting | None:
     """The first of a fault's alerts, or the one that names the factor where there is one."""
     return min(owned, key=lambda life: life.alert.kind != AlertKind.SCALE_SHIFT, default=None)
+
+
+def _roots(owned: Sequence[Sighting]) -> tuple[Sighting, ...]:
+    """Those that would wake somebody on their own account."""
+    return tuple(
+        life for life in owned if life.alert.severity == Severity.PAGE and life.alert.consequence_of is None
+    )
 
 
 def _consequences(roots: Mapping[str, float], others: Sequence[Sighting]) -> tuple[Sighting, ...]:
@@ -192,6 +217,8 @@ def document(timeline: Timeline, verdict: Verdict, *, rate_per_s: float, start_u
                 "ended_s": credit.fault.ended_s,
                 "detected": credit.caught_by is not None,
                 "delay_s": None if credit.delay_s is None else round(credit.delay_s, 2),
+                "root_alerts": len(credit.roots),
+                "resolved_s": None if credit.resolved_s is None else round(credit.resolved_s, 2),
                 "alert": None if credit.caught_by is None else _brief(credit.caught_by),
             }
             for credit in verdict.credits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -172,10 +173,22 @@ def test_the_first_transition_dates_a_life_and_the_last_describes_it() -> None:
     sightings.see(alert("violation_rate", subject, 14.0, sequence=3), 19.5)
     first, again = sightings
     assert (first.opened_s, first.seen_s, first.alert.state) == (11.0, 12.5, AlertState.RESOLVED)
-    assert again.opened_s == 14.0
+    assert first.resolved_s == 19.0
+    assert (again.opened_s, again.resolved_s) == (14.0, None)
     verdict = judge(TIMELINE, sightings)
     assert verdict.credits[0].delay_s == 2.5
     assert not verdict.false_alarms  # two lives of one alert in one fault
+
+
+def test_roots_are_counted_and_the_last_to_resolve_ends_a_fault() -> None:
+    fault = TIMELINE.faults[-1]
+    roots = [replace(right(fault), resolved_s=fault.ended_s + end_s) for end_s in (4.0, 9.0)]
+    roots[1] = replace(roots[1], alert=roots[1].alert.model_copy(update={"alert_id": "a second life"}))
+    follower = right(fault, 2.0, consequence_of="another")
+    credit = judge(TIMELINE, [*roots, follower]).credits[-1]
+    assert (len(credit.roots), credit.resolved_s) == (2, 9.0)
+    standing = [replace(roots[0], resolved_s=None), roots[1]]
+    assert judge(TIMELINE, standing).credits[-1].resolved_s is None
 
 
 @given(histories())
