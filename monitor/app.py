@@ -351,7 +351,9 @@ class Worker:
             for place, name in enumerate(settings.models)
         ]
         names = list(settings.models)
-        return Evaluator(reader, models, self.name, ViewWriter(metrics), own=lambda: reader.own_health(names))
+        return Evaluator(
+            reader, models, self.name, ViewWriter(metrics, self._clock), own=lambda: reader.own_health(names)
+        )
 
     async def _reference(self, name: str, metrics: MetricsReader) -> ReferenceCounts:
         """Counts of the labelled reference; empty where there is none, and the model is learning."""

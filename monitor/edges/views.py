@@ -8,8 +8,11 @@ from typing import Final
 from monitor.core.errors import QueryError
 from monitor.core.reports import SliceReport
 from monitor.edges.reader import MetricsReader
+from monitor.ports import Clock
 
-WINDOWS: Final = ("5m", "1h", "24h")
+WINDOWS: Final = {"5m": 0.0, "1h": 15.0, "24h": 60.0}
+"""Window → seconds for which its figures stand: a day changes little in a minute, and its curves are dear."""
+
 JOIN_WINDOW: Final = "1h"
 JOIN_VIEW: Final = f"join/{JOIN_WINDOW}"
 """What the label join did, in a view of its own."""
@@ -20,23 +23,35 @@ class ViewWriter:
 
     Args:
         reader: where the figures come from.
+        clock: for their age.
     """
 
-    def __init__(self, reader: MetricsReader) -> None:
+    def __init__(self, reader: MetricsReader, clock: Clock) -> None:
         self._reader = reader
+        self._clock = clock
+        self._made: dict[tuple[str, str], tuple[float, dict[str, dict[str, str]]]] = {}
 
     def __call__(self, model: str) -> dict[str, dict[str, str]]:
         """View name (`5m/all`, `1h/sex=Female`) → field → text; a window without traffic has no view."""
         views: dict[str, dict[str, str]] = {}
-        for window in WINDOWS:
-            try:
-                reports = self._reader.slices(model, since=window, estimates=False)
-            except QueryError:
-                continue  # no traffic in the window: an absent view says so
-            if window == JOIN_WINDOW:
-                join = self._reader.join(model, since=window)
-                views[JOIN_VIEW] = {what: str(count) for what, count in join.counts.items()}
-            views |= {f"{window}/{slice_name(report.slice)}": fields(report) for report in reports}
+        now_s = self._clock.monotonic_s()
+        for window, keep_s in WINDOWS.items():
+            made_s, found = self._made.get((model, window), (float("-inf"), {}))
+            if not found or now_s - made_s >= keep_s:
+                found = self._of_window(model, window)
+                self._made[model, window] = now_s, found
+            views |= found
+        return views
+
+    def _of_window(self, model: str, window: str) -> dict[str, dict[str, str]]:
+        try:
+            reports = self._reader.slices(model, since=window, estimates=False)
+        except QueryError:
+            return {}  # no traffic in the window: an absent view says so
+        views = {f"{window}/{slice_name(report.slice)}": fields(report) for report in reports}
+        if window == JOIN_WINDOW:
+            join = self._reader.join(model, since=window)
+            views[JOIN_VIEW] = {what: str(count) for what, count in join.counts.items()}
         return views
 
 
