@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -320,7 +320,7 @@ def missing(task: Task) -> Told:
 
 def ignored(task: Task) -> Told:
     """The share of as many slices of one model's traffic; learned from its first rows."""
-    rng, told, config = task.rng, Told(), PRODUCT.ignored_slice
+    rng, told, config = task.rng, Told(), replace(PRODUCT.ignored_slice, bucket_s=MINUTE_S)
     ids = np.array(list(task.names), np.int64)
     state = ignored_slice.align(config, ShareState.fresh(), ids, {}, 0)
     for start_s in task.starts(MINUTE_S):

@@ -218,7 +218,6 @@ class ModelSettings(Section):
     legitimate: Annotated[tuple[Stratum, ...], BeforeValidator(parse_legitimate)] = Field(
         (), description="Features that may justify a difference; groups are compared within their strata too."
     )
-    entity: str | None = Field(None, description="Feature that names whose rows are not independent.")
     labels: LabelSettings = Field(default_factory=LabelSettings, description="The wait for labels.")
     alerts: AlertSettings = Field(default_factory=AlertSettings, description="What is worth an alert.")
     probes: ProbeSettings | None = Field(None, description="Questions asked of the model itself.")

@@ -190,11 +190,6 @@ class Settings(Section):
             token = model.probes.token_env if model.probes is not None else None
             if token is not None and not os.environ.get(token):
                 found.append(f"models.{name}.probes.token_env: {token} is not set; no token is sent")
-            if model.entity is not None:
-                found.append(
-                    f"models.{name}.entity: not in this release; "
-                    "evidence is divided by the clustering of all rows"
-                )
             secret = _sensitive(model)
             found += [
                 f"models.{name}.slices: {feature} is marked sensitive; a slice for each value names the value"

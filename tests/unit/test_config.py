@@ -45,7 +45,6 @@ models:
       - {feature: merchant, top: 50}
     protected: [sex, race]
     labels: {wait: 7d, ready_at: 0.95}
-    entity: customer_id
     alerts: {false_alarms: 1 per month, min_effect: 1.25}
     probes: {endpoint: "http://localhost:8000/predict", format: json, sample: 1%, budget_rows_per_s: 50}
 """
@@ -113,9 +112,7 @@ def test_the_documented_example_is_read(folder: Path) -> None:
     assert model.feature_schema is not None
     assert list(model.feature_schema.features)[:2] == ["sex", "race"]
     assert model.reference_file == folder / "reference.jsonl"
-    assert settings.warnings() == [
-        "models.income.entity: not in this release; evidence is divided by the clustering of all rows",
-    ]
+    assert settings.warnings() == []
 
 
 def test_defaults(tmp_path: Path) -> None:

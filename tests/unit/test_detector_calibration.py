@@ -143,6 +143,25 @@ def test_what_it_says() -> None:
     assert finding.excess == pytest.approx(finding.effect * finding.rows)
 
 
+def test_one_request_sent_again_and_again_is_no_change_of_meaning() -> None:
+    """Of 40 slices each has a burst of 20 to 50 rows, answered wrongly, in every tenth bucket of 1,000."""
+    rng = np.random.default_rng(15)
+    stream = Stream(rng, 40, 20_000)
+    everyone = np.ones(40, np.bool_)
+    loud = 0.0
+    for at in range(60):
+        scores = draw(rng, 40, 1_000).reshape(40, SCORE_BINS, SCORE_PARTS)
+        if at % 10 == 5:
+            burst = rng.integers(20, 51, 40)
+            logits = rng.normal(0.0, 2.0, 40)
+            place = (np.arange(40), np.searchsorted(EDGES, logits) - 1)
+            scores[(*place, np.zeros(40, np.int64))] += burst
+            scores[(*place, np.where(logits < 0, 1, 2))] += burst
+        stream.state = step(stream.config, stream.state, scores.reshape(40, -1), at * MINUTE_MS, everyone)
+        loud = max(loud, float(stream.state.tracker.log_evidence.max()))
+    assert loud < math.log(720)  # one a month, by the hour
+
+
 def test_it_recovers() -> None:
     stream = Stream(np.random.default_rng(8), 1, 20_000)
     stream.run(20, 500, prior_shift)

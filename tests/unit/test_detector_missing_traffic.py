@@ -74,6 +74,24 @@ def test_a_daily_cycle_and_overdispersion_are_followed() -> None:
     assert not run(counts)[1]
 
 
+def users(buckets: int, mean: float, seed: int = 0) -> list[int]:
+    """Requests of users who send five to ten each."""
+    rng = np.random.default_rng(seed)
+    return [int(rng.integers(5, 11, rng.poisson(mean / 7.5)).sum()) for _ in range(buckets)]
+
+
+def test_few_users_of_many_requests_leave_empty_buckets() -> None:
+    counts = users(20_000, 30.0)
+    assert counts.count(0) > 200
+    assert not run(counts)[1]
+
+
+def test_and_when_they_stay_away_it_is_told_within_ten_buckets_or_so() -> None:
+    state, _ = run(users(400, 30.0))
+    _, said = run([0] * 30, state, 400)
+    assert said[0][0] - 400 < 15
+
+
 def test_a_lasting_new_level_is_taken_as_usual() -> None:
     state, _ = run(steady(200, 1000))
     state, said = run(steady(3_700, 200, 3), state, 200)

@@ -32,7 +32,7 @@ def run(
 
 
 def test_a_tenth_of_bad_rows_is_told_in_its_first_second_in_plain_words() -> None:
-    state, findings = run(ViolationState.fresh(), 9, 1000, cells())
+    state, findings = run(ViolationState.fresh(), 9, 500, cells())
     assert not findings
     _, (finding,) = run(state, 10, 501, cells(age_OUT_OF_RANGE=49))
     assert finding.subject == {"feature": "age", "code": "out_of_range"}
@@ -44,6 +44,43 @@ def test_a_tenth_of_bad_rows_is_told_in_its_first_second_in_plain_words() -> Non
     assert finding.excess == pytest.approx(49 - 0.501)
     assert finding.samples == "violations/age/out_of_range"
     assert finding.log_evidence > finding.log_threshold > 20
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.05, 0.1, 1.0])
+@pytest.mark.parametrize("requests", [20, 500, 5_000])
+def test_bad_rows_of_any_rate_are_told(rate: float, requests: int) -> None:
+    """Within two buckets from a twentieth on, a hundredth within forty bad rows."""
+    rng = np.random.default_rng(6)
+    state, told = ViolationState.fresh(), 0
+    for second in range(400):
+        bad = 0 if second < 100 else int(rng.binomial(requests, rate))
+        state, findings = run(state, second, requests, cells(age_NULL=bad))
+        if findings:
+            told = second - 99
+            break
+    assert told
+    assert told <= (2 if rate >= 0.05 and rate * requests >= 20 else 2 + 40 / (rate * requests))
+
+
+@pytest.mark.parametrize("burst", [20, 50])
+def test_one_request_sent_again_and_again_pages_nobody_though_it_comes_every_other_hour(burst: int) -> None:
+    config = ViolationRate({}, 4, 1 / (30 * 86_400), 60.0)
+    rng = np.random.default_rng(7)
+    state = ViolationState.fresh()
+    for minute in range(1_500):
+        retries = burst if minute % 120 == 60 else 0
+        found = cells(age_NULL=int(rng.binomial(1000, 0.0005)) + retries)
+        state = violation_rate.step(config, state, FEATURES, 1000 + retries, found, minute * 60_000)
+        state, findings = violation_rate.judge(config, state, FEATURES, (minute + 1) * 60_000)
+        assert not findings
+
+
+def test_a_burst_at_the_beginning_of_an_open_bucket_is_measured_by_whole_ones() -> None:
+    state, _ = run(ViolationState.fresh(), 0, 1000, cells())
+    for requests, burst in ((60, 40), (500, 40)):
+        ahead = violation_rate.step(CONFIG, state, FEATURES, requests, cells(age_NULL=burst), 1_000)
+        state, findings = violation_rate.peek(CONFIG, state, ahead, FEATURES, 1_500)
+        assert not findings
 
 
 def test_one_bad_record_pages_nobody_even_as_the_only_one() -> None:
@@ -108,10 +145,10 @@ def test_a_hard_failure_of_a_quiet_model_ends_after_some_tens_of_good_rows() -> 
 
 def test_the_open_bucket_raises_but_does_not_resolve() -> None:
     state, _ = run(ViolationState.fresh(), 0, 1000, cells())
-    ahead = violation_rate.step(CONFIG, state, FEATURES, 100, cells(age_NULL=30), 1_000)
-    state, (finding,) = violation_rate.peek(CONFIG, state, ahead, FEATURES, 1_050)
+    ahead = violation_rate.step(CONFIG, state, FEATURES, 200, cells(age_NULL=60), 1_000)
+    state, (finding,) = violation_rate.peek(CONFIG, state, ahead, FEATURES, 1_100)
     assert finding.holds
-    assert finding.rows == 100
+    assert finding.rows == 200
     # the same bucket, closed: the alert stands and rests on all of it
     state, (finding,) = run(state, 1, 1000, cells(age_NULL=300))
     assert (finding.rows, finding.began_ms) == (1000, 1_000)

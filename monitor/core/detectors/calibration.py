@@ -8,6 +8,7 @@ first and says nothing until then.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -25,7 +26,9 @@ from monitor.core.estimation.guard import (
     log_e_values,
     regions,
     residual,
+    without_burst,
 )
+from monitor.core.evidence import bursts
 from monitor.core.evidence.design_effect import Dispersion, design_effect, follow
 from monitor.core.evidence.edetector import PILOT, Flags, Floats, Ints, Tracker, advance
 from monitor.core.records import AlertKind, Severity
@@ -43,12 +46,14 @@ class Calibration:
         learn_rows: labelled rows to learn a slice from, those of the reference among them.
         reference_z: standard errors by which the reference's log odds may be wrong.
         rows_min: labelled rows before anything is said.
+        burst_log_e: what a bucket may say, natural log, that one request sent again and again explains.
     """
 
     min_effect: float = 1.25
     learn_rows: int = 2_000
     reference_z: float = 2.8
     rows_min: int = 100
+    burst_log_e: float = math.log(20.0)
 
     name = AlertKind.CALIBRATION
 
@@ -141,6 +146,12 @@ def step(
     state = replace(state, scatter=scatter)
     bets = log_e_values(labels, known, config.min_effect, config.reference_z)
     bets /= state.design_effect[:, None]
+    loud = np.flatnonzero(bets.max(axis=1, initial=0.0) > config.burst_log_e)
+    if loud.size:
+        of, by = labels.take(loud), known.take(loud)
+        without = log_e_values(without_burst(of, by), by, config.min_effect, config.reference_z)
+        without /= state.design_effect[loud, None]
+        bets[loud] = bursts.capped(bets[loud], without, config.burst_log_e)
     leading = _leading(state.tracker, bets)
     log_e = np.insert(bets, PILOT, leading, axis=1)
     sums = regions(labels, known).reshape(len(labels.rows), _SUMS)

@@ -1,8 +1,9 @@
 """Traffic has stopped or fallen to a fraction of what it usually is.
 
 What is usual is learned from the recent past, with its scatter; buckets that look like a failure are not
-learned from. Nothing is said before `buckets_min` buckets, nor while a silence is no longer than twice the
-longest one that ended by itself lately.
+learned from. Counts scatter because levels wander, or because a user's requests come together; of the two
+accounts the one with less evidence is taken. Nothing is said before `buckets_min` buckets, nor while a
+silence is no longer than twice the longest one that ended by itself lately.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 
 from monitor.core.detectors.finding import Finding, clock, percent
 from monitor.core.evidence import levels
-from monitor.core.evidence.counts import Level, log_e_values
+from monitor.core.evidence.counts import Level, log_e_together, log_e_values
 from monitor.core.evidence.edetector import Tracker, advance
 from monitor.core.records import AlertKind, Severity
 
@@ -76,7 +77,11 @@ def step(config: MissingTraffic, state: TrafficState, requests: int, start_ms: i
     suspicious = False
     if level.buckets >= config.buckets_min and level.mean > 0:
         boundary = config.tolerated * level.mean
-        log_e = log_e_values(requests, boundary, level.size, boundary * np.array(FACTORS))
+        fewer = boundary * np.array(FACTORS)
+        log_e = log_e_values(requests, boundary, level.size, fewer)
+        if level.size >= BURSTY:  # below it, pauses are judged by their length
+            together = log_e_together(requests, boundary, 1.0 + level.mean / level.size, fewer)
+            log_e = np.minimum(log_e, together)
         tracker = advance(
             tracker,
             log_e[None, :],

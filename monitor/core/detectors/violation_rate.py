@@ -2,12 +2,14 @@
 
 One stream per feature and code. The test is valid at every look, so the bucket that is still open is
 read at every tick: a hard failure is told within two seconds. Rows of one client fail together, so evidence
-is divided by a design effect. Doubts about texts (soft codes) have boundaries of their own:
-`monitor.core.detectors.gibberish` gives them to the functions here.
+is divided by a design effect; and what one request sent again explains needs two buckets. Doubts about
+texts (soft codes) have boundaries of their own: `monitor.core.detectors.gibberish` gives them to the
+functions here.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 
 from monitor.core.counters import CODES
 from monitor.core.detectors.finding import Finding, clock, percent
-from monitor.core.evidence import bernoulli, clusters, levels
+from monitor.core.evidence import bernoulli, bursts, clusters, levels
 from monitor.core.evidence.clusters import Clusters
 from monitor.core.evidence.edetector import Flags, Tracker, advance
 from monitor.core.records import AlertKind, Severity
@@ -205,11 +207,13 @@ class ViolationState:
         cells: features × CODES, int64[S].
         tracker: evidence; its sums are rows and violations.
         clusters: how many rows come together.
+        requests: of the last bucket.
     """
 
     cells: Ints
     tracker: Tracker
     clusters: Clusters
+    requests: int = 0
 
     @classmethod
     def fresh(cls) -> ViolationState:
@@ -218,7 +222,9 @@ class ViolationState:
 
     def take(self, rows: Flags) -> ViolationState:
         """Chosen streams."""
-        return ViolationState(self.cells[rows], self.tracker.take(rows), self.clusters.take(rows))
+        return ViolationState(
+            self.cells[rows], self.tracker.take(rows), self.clusters.take(rows), self.requests
+        )
 
     def admit(self, found: Ints) -> ViolationState:
         """The same streams, and those among `found` that are new."""
@@ -229,6 +235,7 @@ class ViolationState:
             np.concatenate([self.cells, new]),
             self.tracker.extend(new.size),
             self.clusters.extend(new.size),
+            self.requests,
         )
 
 
@@ -248,8 +255,10 @@ def step(
     """
     found = np.flatnonzero(cells)
     state = state.admit(found[np.isin(found % CODES, sorted(config.codes))])
-    if not state.cells.size or not requests:
+    if not requests:
         return state
+    if not state.cells.size:
+        return replace(state, requests=requests)
     hits = (
         np.where(state.cells < cells.size, cells[np.minimum(state.cells, cells.size - 1)], 0)
         if cells.size
@@ -259,11 +268,14 @@ def step(
     boundary = _boundary(config, features, state.cells)
     rates = bernoulli.rates_above(boundary)
     rows = np.full(hits.shape, requests)
+    again = bursts.explained(rows, hits, state.requests)
     log_e = bernoulli.log_e_values(rows, hits, boundary, rates)
+    without = bernoulli.log_e_values(rows - again, hits - again, boundary, rates)
     seen = state.clusters
     if config.clustered:
-        log_e = log_e / seen.design_effect[:, None]
+        log_e, without = (each / seen.design_effect[:, None] for each in (log_e, without))
         seen = clusters.follow(seen, rows, hits, np.ones(hits.size))
+    log_e = bursts.capped(log_e, without, _half(config))
     # An alert raised in an open bucket has not begun in the closed ones that are taken before it.
     begun = ~state.tracker.open | (state.tracker.since_ms <= start_ms)
     tracker = advance(
@@ -278,7 +290,7 @@ def step(
     # A quiet stream below 1 is worth less than one that starts anew; what is known of its clusters stays as
     # long as there is room.
     keep |= (seen.weight >= _KNOWN) & (state.cells.size <= _STREAMS_MAX // 2)
-    return ViolationState(state.cells, tracker, seen).take(keep)
+    return ViolationState(state.cells, tracker, seen, requests).take(keep)
 
 
 def judge(
@@ -363,6 +375,11 @@ def _findings(
         )
         for i in np.flatnonzero(tracker.open & (tracker.sums[:, 0] > 0)).tolist()
     ]
+
+
+def _half(config: Watch) -> float:
+    """What one bucket may say of a burst: two that agree on an alternative reach the threshold."""
+    return (config.log_threshold + math.log(_ALTERNATIVES)) / 2
 
 
 def _boundary(config: Watch, features: Mapping[int, str], cells: Ints) -> NDArray[np.float64]:

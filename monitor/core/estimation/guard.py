@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, rel_entr
 
 from monitor.core.counters import SCORE_BINS, SCORE_PARTS, Counts
 from monitor.core.estimation.calibration import Floats
+from monitor.core.evidence import bursts
 from monitor.core.evidence.edetector import Flags
 
 CELLS: Final = 64
@@ -57,6 +58,10 @@ class CellLabels:
         """Labelled rows per cell."""
         return self.positive + self.negative
 
+    def take(self, rows: Counts) -> CellLabels:
+        """Chosen streams."""
+        return CellLabels(self.positive[rows], self.negative[rows])
+
 
 @dataclass(frozen=True)
 class Known:
@@ -75,6 +80,10 @@ class Known:
         """From the labelled rows of a reference."""
         positive, negative = reference.positive + 0.5, reference.negative + 0.5
         return cls(np.log(positive) - np.log(negative), 1 / positive + 1 / negative)
+
+    def take(self, rows: Counts) -> Known:
+        """Chosen streams."""
+        return Known(self.log_odds[rows], self.variance[rows])
 
     @property
     def sure(self) -> Flags:
@@ -136,6 +145,26 @@ def log_e_values(labels: CellLabels, known: Known, min_effect: float, reference_
         columns.append(np.where(some, value, 0.0))
     values: Floats = np.stack(columns, axis=2).reshape(len(rows), ALTERNATIVES)
     return values
+
+
+def without_burst(labels: CellLabels, known: Known) -> CellLabels:
+    """The labels less those that one request, sent again and again, explains best.
+
+    Its rows have one score and one label. Taken from the cell whose labels are the least likely, as many as
+    bring it to its expected rate, and no more than `monitor.core.evidence.bursts` allows.
+    """
+    rows, positive = labels.rows, labels.positive
+    p = expit(known.log_odds)
+    negative = rows - positive
+    unlikely = np.where(known.sure, rel_entr(positive, rows * p) + rel_entr(negative, rows * (1 - p)), 0.0)
+    at = np.arange(len(rows)), unlikely.argmax(axis=1)
+    surplus = (positive - rows * p)[at]
+    whole = rows.sum(axis=1).astype(np.int64)
+    again = bursts.explained(whole, np.abs(surplus / np.where(surplus > 0, 1 - p[at], p[at])), whole)
+    fewer_positive, fewer_negative = positive.copy(), negative.copy()
+    fewer_positive[at] -= np.where(surplus > 0, again, 0)
+    fewer_negative[at] -= np.where(surplus > 0, 0, again)
+    return CellLabels(fewer_positive, fewer_negative)
 
 
 def residual(labels: CellLabels, known: Known) -> tuple[Floats, Floats]:

@@ -194,7 +194,7 @@ class ModelEvaluation:
     @cached_property
     def ignored_slice(self) -> IgnoredSlice:
         """Detector."""
-        return IgnoredSlice()
+        return IgnoredSlice(self.tier.bucket_s)
 
     @cached_property
     def distributions(self) -> Distributions | None:

@@ -22,7 +22,7 @@ from monitor.core.evaluation.probes import ProbesState
 from monitor.core.evaluation.stored import dump, load
 from monitor.core.event_time import EventClock
 
-STATE_VERSION: Final = 5
+STATE_VERSION: Final = 6
 """Stored with the state; another version is not read, and the evaluator learns anew."""
 
 

@@ -77,3 +77,31 @@ def log_e_values(
         np.log(size + alternatives) - np.log(size + boundary)
     )
     return values
+
+
+def log_e_together(
+    count: int, boundary: float, factor: float, alternatives: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The same for events that come together, as those of a user who sends several: Poisson, divided.
+
+        log e_m = (x ln(m / b) - (m - b)) / φ
+
+    Of φ at a time an empty bucket has a chance of exp(-μ / φ), where the negative binomial of that variance
+    allows far less: 1 in 45 and 1 in 8,000 at 30 requests a bucket, 8 at a time.
+
+    Args:
+        count: x, events in the bucket.
+        boundary: b, the smallest tolerated mean, positive.
+        factor: φ, variance over mean, at least 1.
+        alternatives: m, float64[Q], positive and below b.
+
+    Returns:
+        float64[Q].
+
+    >>> log_e_together(0, 50.0, 8.0, np.array([1.0])).round(1).tolist()
+    [6.1]
+    """
+    values: NDArray[np.float64] = (
+        count * np.log(alternatives / boundary) - (alternatives - boundary)
+    ) / factor
+    return values
