@@ -355,10 +355,11 @@ class MetricsReader:
         slice_id = self._names.slice_id(model, slice_ or {})
         question = self._windows.question(model, since, from_, to)
         first_s = max(question.from_s, question.extent.begin_s) // step_s * step_s
-        spans = [(at_s, at_s + step_s) for at_s in range(first_s, question.to_s, step_s)]
-        if len(spans) > POINTS_MAX:
+        steps = range(first_s, question.to_s, step_s)
+        if len(steps) > POINTS_MAX:
             text = format_duration(step_s)
-            raise QueryError(f"{len(spans)} steps of {text} are more than {POINTS_MAX}; widen the step")
+            raise QueryError(f"{len(steps)} steps of {text} are more than {POINTS_MAX}; widen the step")
+        spans = [(at_s, at_s + step_s) for at_s in steps]
         question, windows = self._windows.cut(question, spans)
         scalars = self._windows.each(SCALARS, model, slice_id, windows)
         arrays: list[Counts | None] = [None] * len(spans)

@@ -23,6 +23,8 @@ from monitor.core.probes.endpoint import Endpoint, Failure
 _LISTS: Final = ("predictions", "scores", "probabilities", "results", "outputs", "data")
 _SCORES: Final = ("score", "probability", "probabilities", "scores", "prediction", "predictions", "value")
 _DEPTH_MAX: Final = 8
+_CLASS_MAX: Final = 2**31
+"""No class has a greater number."""
 
 Steps = tuple[str | int, ...]
 
@@ -132,12 +134,9 @@ class Reading:
             return Failure.NO_SCORE
 
     def _decision(self, value: Any) -> int | None:
-        if isinstance(value, bool):
-            return int(value)
-        if isinstance(value, int):
-            return value
-        if isinstance(value, float):
-            return int(value) if value.is_integer() else None
+        if isinstance(value, int | float):
+            within = -_CLASS_MAX <= value <= _CLASS_MAX  # neither NaN nor infinities are
+            return int(value) if within and value == int(value) else None
         return None if value is None else int(str(value) == str(self.positive_class))
 
 

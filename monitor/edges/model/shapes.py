@@ -136,7 +136,7 @@ class Tensors:
         for output in outputs:
             if not isinstance(output, dict):
                 continue
-            if self._endpoint.output not in {None, output.get("name")}:
+            if self._endpoint.output is not None and self._endpoint.output != output.get("name"):
                 continue
             data, shape = output.get("data"), output.get("shape")
             rows = shape[0] if isinstance(shape, list) and shape else count

@@ -14,6 +14,9 @@ NAMES = (
     "answers",
     "alerts",
     "files",
+    "reader",
+    "web",
+    "rehearsal",
 )
 
 

@@ -6,9 +6,7 @@ the same; each record is counted once under exactly one name.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from functools import cache
 
 from monitor.core.batch import Reading
 from monitor.core.counters import JOIN, SCALARS, CellKey, Join, Scalar, Tier
@@ -19,6 +17,7 @@ from monitor.core.schema import FeatureSchema
 from monitor.core.slices import SliceAssigner, VersionSlice, parse_slice
 from monitor.core.tasks import Binary, Multiclass, Regression, Task
 from monitor.edges.memory import ManualClock, MemoryStore
+from tests.fuzz.loop import done
 from tests.fuzz.targets.target import Target
 from tests.support.topology import COMPARED, Log, Worker
 from tests.support.traffic import Message
@@ -37,11 +36,6 @@ _TIERS = (Tier("year", _YEAR_S, 60 * _YEAR_S),)
 
 Outcome = tuple[dict[str, int], Counter[bytes], Counter[str], int]
 """Counters, dead letters, their reasons, and records of probes."""
-
-
-@cache
-def _loop() -> asyncio.AbstractEventLoop:
-    return asyncio.new_event_loop()
 
 
 def run(data: bytes) -> None:
@@ -90,7 +84,7 @@ def _counted(
             while await worker.step(partition, rows):
                 pass
 
-    _loop().run_until_complete(work())
+    done(work())
     progress = worker.ingest.progress
     assert progress.records == len(messages)
     assert progress.rewinds == progress.retries == 0
