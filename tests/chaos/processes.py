@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,25 @@ import redis
 import yaml
 
 from monitor.edges.redis.link import digest
+from tests.chaos import worker
 from tests.chaos.proxy import Moment, Proxy, Trap
 from tests.support.redis_servers import free_port, redis_binary, valkey_binary
 
-FLUSH = digest("flush").encode()
 _START_S = 30.0
 _POLL_S = 0.2
+
+_FORKING = threading.Lock()
+"""One at a time asks after processes: `multiprocessing` takes an exit code from whoever asks first."""
+
+
+def fork(target: Callable[..., None], *args: object) -> ForkServerProcess:
+    """A process of its own that has the product imported already: most of a worker's start is imports."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["monitor.app", "monitor.cli.run", "tests.chaos.worker"])
+    with _FORKING:
+        process = context.Process(target=target, args=args)
+        process.start()
+    return process
 
 
 class RedisProcess:
@@ -86,15 +101,18 @@ class WorkerProcess:
         wanted: False keeps it down.
     """
 
+    flush = digest("flush").encode()
+    """Bytes that only a request that counts has."""
+
     def __init__(self, settings: dict[str, Any], redis_port: int, directory: Path, name: str) -> None:
         self.proxy = Proxy(redis_port)
         self.clock_s = 0
         self.wanted = True
         self._settings = settings
         self._config = directory / f"{name}.yaml"
-        self._log = (directory / f"{name}.log").open("ab")
+        self._log = directory / f"{name}.log"
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ForkServerProcess | None = None
 
     def start(self) -> None:
         self.proxy.__enter__()
@@ -106,31 +124,27 @@ class WorkerProcess:
     def revive(self) -> None:
         """Start it again if it has ended and should run."""
         with self._lock:
-            if self.wanted and (self._process is None or self._process.poll() is not None):
-                command = [sys.executable, "-m", "tests.chaos.worker", str(self.clock_s)]
-                self._process = subprocess.Popen(
-                    [*command, "run", "--config", str(self._config)], stdout=self._log, stderr=self._log
-                )
+            if self.wanted and not self._runs():
+                self._process = self._fork()
+
+    def _fork(self) -> ForkServerProcess:
+        return fork(worker.serve, ["run", "--config", str(self._config)], self.clock_s, str(self._log))
 
     def signal(self, number: signal.Signals) -> None:
         with self._lock:
-            if self._process is not None and self._process.poll() is None:
-                self._process.send_signal(number)
+            if self._process is not None and self._process.pid is not None and self._runs():
+                os.kill(self._process.pid, number)
+
+    def _runs(self) -> bool:
+        with _FORKING:
+            return self._process is not None and self._process.is_alive()
 
     def kill(self) -> None:
         self.signal(signal.SIGKILL)
 
-    @property
-    def exit_code(self) -> int | None:
-        return None if self._process is None else self._process.poll()
-
-    def wait(self, timeout_s: float) -> int:
-        assert self._process is not None
-        return self._process.wait(timeout_s)
-
     def at_flush(self, moment: Moment, *, kill: bool) -> Trap:
         """Strike at the worker's next flush: cut its connection, or kill it too."""
-        trap = Trap(FLUSH, moment, self.kill if kill else lambda: None)
+        trap = Trap(self.flush, moment, self.kill if kill else lambda: None)
         self.proxy.set(trap)
         return trap
 
@@ -140,14 +154,11 @@ class WorkerProcess:
         self.proxy.delay_s = 0.0
         self.signal(signal.SIGCONT)
         self.signal(signal.SIGTERM)
-        if self._process is not None:
-            try:
-                self._process.wait(grace_s)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        deadline = time.monotonic() + grace_s
+        while time.monotonic() < deadline and self._runs():
+            time.sleep(_POLL_S)
+        self.kill()
         self.proxy.__exit__(None, None, None)
-        self._log.close()
 
 
 class Supervisor:
@@ -161,8 +172,8 @@ class Supervisor:
 
     def _run(self) -> None:
         while not self._stop.wait(_POLL_S):
-            for worker in list(self._workers):
-                worker.revive()
+            for process in list(self._workers):
+                process.revive()
 
     def end(self) -> None:
         self._stop.set()
@@ -205,8 +216,8 @@ def apache_is_at_hand() -> bool:
     return all(map(shutil.which, ("java", "mvn")))
 
 
-def closing(stack: ExitStack, worker: WorkerProcess) -> WorkerProcess:
+def closing(stack: ExitStack, process: WorkerProcess) -> WorkerProcess:
     """Start a worker that ends with the stack."""
-    worker.start()
-    stack.callback(worker.end)
-    return worker
+    process.start()
+    stack.callback(process.end)
+    return process

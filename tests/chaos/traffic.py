@@ -7,9 +7,14 @@ import random
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import closing
+from typing import Any
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError as ClientError
 
 from monitor.edges.kafka.connection import KafkaConnection
-from monitor.edges.kafka.topics import TopicProducer
+from monitor.ports import Partition
 from tests.support.traffic import Message, make_log
 
 MODELS = ("credit", "shadow")
@@ -23,9 +28,14 @@ POISONS = (
 )  # fmt: skip
 """Records that no topic should hold; each must become a dead letter."""
 
+SPREAD_S = 4.0
+"""Over how long the records of a fault are fed."""
+
 _POISONED, _ODD = 0.004, 0.01
-_SPAN_S = 2_400
-_BURSTS = 8
+_SPAN_S = 300
+_BURSTS = 4
+_TAKEN_S = 60.0
+_PRODUCER: dict[str, Any] = {"acks": "all", "linger_ms": 20, "batch_size": 1 << 18}
 
 
 class Feed:
@@ -33,11 +43,12 @@ class Feed:
 
     Attributes:
         kafka_ms: the time that every record carries in Kafka; what an odd timestamp is replaced by.
+        ends: the offset after the last record that the brokers took, per partition.
     """
 
     def __init__(self, link: KafkaConnection, names: dict[str, str], seed: int, requests: int) -> None:
         rng = random.Random(seed)
-        start_s = int(time.time()) // 60 * 60 - 3_000
+        start_s = int(time.time()) // 60 * 60 - _SPAN_S - 300
         self.kafka_ms = (start_s + _SPAN_S + 100) * 1000
         messages: list[Message] = []
         for message in make_log(seed, requests, start_s=start_s, span_s=_SPAN_S, models=MODELS):
@@ -48,12 +59,13 @@ class Feed:
         self._names = names
         self._link = link
         self._at = 0
+        self.ends: dict[Partition, int] = {}
 
     def __len__(self) -> int:
         return len(self._messages)
 
     def share(self, count: int, spread_s: float) -> threading.Thread:
-        """Produce the next `count` records in bursts over `spread_s`, meanwhile; join the thread."""
+        """Produce the next `count` records, in bursts over `spread_s` or all at once; join the thread."""
         part = self._messages[self._at : self._at + count]
         self._at += len(part)
         thread = threading.Thread(target=self._produce, args=(part, spread_s), daemon=True)
@@ -65,26 +77,33 @@ class Feed:
         return self.share(len(self._messages), 0.0)
 
     def _produce(self, part: Sequence[Message], spread_s: float) -> None:
-        at_ms = self.kafka_ms
-        size = -(-len(part) // _BURSTS) or 1
+        size = -(-len(part) // _BURSTS) if spread_s else len(part)
         sent = 0
         while sent < len(part):
             try:
-                with TopicProducer(self._link) as producer:
+                with closing(KafkaProducer(**self._link.client_options(), **_PRODUCER)) as producer:
                     while sent < len(part):
                         burst = part[sent : sent + size]
-                        for m in burst:
-                            producer.send(
-                                self._names[m.topic],
-                                m.value,
-                                partition=m.partition,
-                                timestamp_ms=at_ms,
-                            )
-                        producer.flush()
+                        self._taken([self._send(producer, message) for message in burst])
                         sent += len(burst)
                         time.sleep(spread_s / _BURSTS)
-            except Exception:  # noqa: BLE001 - the brokers are down: the burst is produced again, repeats and all
+            except ClientError:  # the brokers are down: the burst is produced again, repeats and all
                 time.sleep(0.5)
+
+    def _send(self, producer: Any, message: Message) -> Any:
+        return producer.send(
+            self._names[message.topic],
+            message.value,
+            partition=message.partition,
+            timestamp_ms=self.kafka_ms,
+        )
+
+    def _taken(self, sending: Sequence[Any]) -> None:
+        """Wait until the brokers have taken every record of a burst."""
+        for future in sending:
+            taken = future.get(timeout=_TAKEN_S)
+            place = Partition(taken.topic, taken.partition)
+            self.ends[place] = max(self.ends.get(place, 0), taken.offset + 1)
 
 
 def _odd(message: Message, rng: random.Random) -> Message:

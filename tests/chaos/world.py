@@ -18,6 +18,7 @@ from monitor.core.errors import KafkaError, StoreUnavailable
 from monitor.edges.kafka.connection import KafkaConnection
 from monitor.edges.kafka.topics import TopicSpec, ensure_topics
 from monitor.edges.redis.reader import RedisReader
+from monitor.ports import Partition
 from tests.chaos.processes import ApacheBroker, RedisProcess, Supervisor, WorkerProcess, closing
 from tests.chaos.traffic import MODELS, Feed
 from tests.chaos.verdict import Verdict, judge
@@ -26,7 +27,7 @@ from tests.support.traffic import SLICES, YOUNG
 
 SHARDS = 2
 CATCH_UP_S = 240.0
-_POLL_S = 0.1
+_POLL_S = 0.2
 
 SCHEMA = {
     "version": 1,
@@ -85,6 +86,7 @@ class World:
             stack.callback(self.redis.kill)
             for number in range(2):
                 self.workers.append(closing(stack, self.worker(f"worker-{number}")))
+            stack.callback(self._kill)  # all is judged by then
             supervisor = Supervisor(self.workers)
             stack.callback(supervisor.end)
             self._stack = stack.pop_all()
@@ -102,13 +104,8 @@ class World:
         ensure_topics(self.link, self.late_topics)
         self.late_topics = []
 
-    def ends(self) -> dict[Any, int]:
-        """End of every input partition now."""
-        names = [self.names["predictions"], self.names["labels"]]
-        return self._patiently(lambda: true_ends(self.link, names))
-
-    def caught_up(self, ends: dict[Any, int]) -> float:
-        """Wait until every fence is at or past `ends`; seconds it took."""
+    def caught_up(self, ends: dict[Partition, int]) -> None:
+        """Wait until every fence is at or past `ends`."""
         began = time.monotonic()
         reader = RedisReader(self.redis.url, SHARDS)
         states: Any = {}
@@ -119,7 +116,7 @@ class World:
                 except StoreUnavailable:
                     states = {}
                 if all(place in states and states[place].offset >= end for place, end in ends.items()):
-                    return time.monotonic() - began
+                    return
                 time.sleep(_POLL_S)
         finally:
             reader.close()
@@ -130,9 +127,15 @@ class World:
         """Wait for quiet, and judge."""
         self.feed.rest().join()
         self.finish_topics()
-        self.caught_up(self.ends())
+        names = [self.names["predictions"], self.names["labels"]]
+        read = self._patiently(lambda: true_ends(self.link, names))
+        self.caught_up({place: max(end, self.feed.ends.get(place, 0)) for place, end in read.items()})
         self._outboxes_empty()
-        return judge(self.link, self.names, self.redis.url, SHARDS, self.feed.kafka_ms)
+        return judge(self.link, self.names, self.redis.url, SHARDS, self.feed.kafka_ms, len(self.feed))
+
+    def _kill(self) -> None:
+        for worker in self.workers:
+            worker.kill()
 
     def _outboxes_empty(self) -> None:
         """Wait until the alert that must come has come, and all that waits is published."""
@@ -146,7 +149,7 @@ class World:
                 time.sleep(_POLL_S)
         raise NotRecovered("an outbox was not emptied, or no alert was raised")
 
-    def _patiently(self, call: Callable[[], dict[Any, int]]) -> dict[Any, int]:
+    def _patiently(self, call: Callable[[], dict[Partition, int]]) -> dict[Partition, int]:
         deadline = time.monotonic() + CATCH_UP_S
         while True:
             try:

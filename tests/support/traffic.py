@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import add
 
 FIXED_ONE = 1 << 24
 EPS = 2.220446049250313e-16
@@ -132,35 +133,58 @@ def oracle(log: Sequence[tuple[str, int, int, bytes]], bucket_s: int) -> Counter
             order = (record["timestamp"], partition, offset)
             if key not in labels or order > labels[key][0]:
                 labels[key] = (order, record["label"])
-    total: Counter[Cell] = Counter()
+    rows: dict[tuple[str, str, int], list[int]] = {}
     for key, record in predictions.items():
         label = labels.get(key)
-        _count(total, record, None if label is None else label[1], bucket_s)
-    return +total
+        amounts = _amounts(record, None if label is None else label[1])
+        for slice_key in slices_of(record):
+            place = (key[0], slice_key, _time_ms(record) // 1000 // bucket_s * bucket_s)
+            row = rows.get(place)
+            rows[place] = amounts if row is None else list(map(add, row, amounts))
+    return Counter(
+        {
+            (*place, name): amount
+            for place, row in rows.items()
+            for name, amount in zip(_COUNTED, row, strict=True)
+            if amount
+        }
+    )
 
 
-def _count(total: Counter[Cell], record: dict[str, object], label: int | None, bucket_s: int) -> None:
+def coarser(cells: Counter[Cell], bucket_s: int) -> Counter[Cell]:
+    """What `oracle` says for buckets of `bucket_s`, from what it said for a divisor of it."""
+    total: Counter[Cell] = Counter()
+    for (model, slice_key, bucket, name), amount in cells.items():
+        total[model, slice_key, bucket // bucket_s * bucket_s, name] += amount
+    return total
+
+
+_COUNTED = (
+    "REQUESTS", "TRACKED", "SCORED", "DECIDED", "POSITIVE", "SCORE_SUM", "SCORE_SQ_SUM", "LABELLED", "RATED",
+    "LABEL_POSITIVE", "TP", "FP", "TN", "FN", "LOG_LOSS_SUM", "BRIER_SUM",
+)  # fmt: skip
+
+
+def _time_ms(record: dict[str, object]) -> int:
     stamp = record["timestamp"]
     time_ms = int(datetime.fromisoformat(stamp).timestamp() * 1000) if isinstance(stamp, str) else stamp
     assert isinstance(time_ms, int)
-    bucket = time_ms // 1000 // bucket_s * bucket_s
+    return time_ms
+
+
+def _amounts(record: dict[str, object], label: int | None) -> list[int]:
+    """What one prediction adds to each of `_COUNTED`."""
     score = record["score"]
     assert isinstance(score, float)
     yes = score >= 0.5
-    cells: Counter[str] = Counter(REQUESTS=1, TRACKED=1, SCORED=1, DECIDED=1, POSITIVE=yes)
-    cells["SCORE_SUM"] = round(score * FIXED_ONE)
-    cells["SCORE_SQ_SUM"] = round(score * score * FIXED_ONE)
-    if label is not None:
-        p = min(max(score, EPS), 1 - EPS)
-        loss = -math.log(p if label else 1 - p)
-        brier = (score - label) ** 2
-        cells += Counter(LABELLED=1, RATED=1, LABEL_POSITIVE=label)
-        cells[{(True, 1): "TP", (True, 0): "FP", (False, 0): "TN", (False, 1): "FN"}[yes, label]] += 1
-        cells["LOG_LOSS_SUM"] = round(loss * FIXED_ONE)
-        cells["BRIER_SUM"] = round(brier * FIXED_ONE)
-    for slice_key in slices_of(record):
-        for name, amount in cells.items():
-            total[str(record["model"]), slice_key, bucket, name] += amount
+    amounts = [1, 1, 1, 1, int(yes), round(score * FIXED_ONE), round(score * score * FIXED_ONE)]
+    if label is None:
+        return amounts + [0] * (len(_COUNTED) - len(amounts))
+    p = min(max(score, EPS), 1 - EPS)
+    loss = -math.log(p if label else 1 - p)
+    brier = (score - label) ** 2
+    judged = [int((yes, label) == cell) for cell in ((True, 1), (True, 0), (False, 0), (False, 1))]
+    return [*amounts, 1, 1, label, *judged, round(loss * FIXED_ONE), round(brier * FIXED_ONE)]
 
 
 def slices_of(record: dict[str, object]) -> list[str]:
