@@ -75,7 +75,7 @@ def evidence(
         )
         more = found.setdefault(alert.identity, {})
         told = alert.model_copy(update={"notes": more.get("notes", alert.notes)})
-        more["notes"] = gap_notes.notes(told, before, since)
+        more["notes"] = gap_notes.notes(told, before, since, config.label_tier.bucket_s, until_s)
     return found
 
 

@@ -44,6 +44,7 @@ def live(
     rest: tuple[int, float],
     seed: int = 0,
     start: int = 0,
+    names: Mapping[int, SliceName] = NAMES,
 ) -> tuple[GapState, list[tuple[int, Finding]]]:
     rng = np.random.default_rng(seed)
     said = []
@@ -54,7 +55,7 @@ def live(
         everyone = np.ones(len(state.streams), np.bool_)
         state = slice_gap.step(CONFIG, state, table, second * 1000, everyone)
         state, findings = slice_gap.judge(
-            CONFIG, state, NAMES, np.full(len(state.streams), THRESHOLD), np.full(1, (second + 1) * 1000.0)
+            CONFIG, state, names, np.full(len(state.streams), THRESHOLD), np.full(1, (second + 1) * 1000.0)
         )
         said += [(second, finding) for finding in findings]
     return state, said
@@ -189,6 +190,19 @@ def test_streams_keep_their_state_when_others_appear() -> None:
     assert grown.tracker.sums[1].tolist() == state.tracker.sums[0].tolist()
     assert grown.tolerated[1] == state.tolerated[0]
     assert np.isnan(grown.tolerated[0])
+
+
+def test_a_new_model_version_starts_its_own_comparison() -> None:
+    """What the reference says of the old version does not count for it: it is learned, then held to that."""
+    names = {1: SliceName(1, '{"model_version":"2"}')}
+    of_old = {0: 0, 2: 1}, np.stack([judged(20_000, 2_000), judged(20_000, 2_000)])
+    state = slice_gap.align(CONFIG, GapState.fresh(), (ERRORS,), of_old)
+    assert np.isnan(state.tolerated[0])
+    state, said = live(state, 20, (400, 0.15), (600, 0.10), names=names)
+    assert not said
+    assert not np.isnan(state.tolerated[0])
+    state, said = live(state, 60, (400, 0.30), (600, 0.10), 1, 20, names=names)
+    assert said[0][1].subject["slice"] == {"model_version": "2"}
 
 
 def test_a_crossing_waits_for_the_single_feature_that_is_about_to_alarm() -> None:

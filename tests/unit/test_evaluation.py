@@ -22,6 +22,7 @@ from monitor.core.evaluation import (
 )
 from monitor.core.schema import FeatureSchema
 from monitor.core.schema.violations import Code
+from monitor.core.slices.spec import slice_key
 from monitor.edges.evaluator import Evaluator
 from monitor.ports import EVALUATOR_VIEW, LOOKED_FIELD, PartitionState
 from tests.support.evaluator_world import (
@@ -345,6 +346,20 @@ def test_levels_share_what_the_model_may_spend_among_its_slices() -> None:
         )
     )
     assert spent == pytest.approx(0.4 * MONTHLY)
+    # Crossings of protected features with strata take from the others: here thirty of half a weight to six
+    # groups of weights 2 * 0.5 + 4.
+    groups = [{"sex": sex} for sex in "FM"] + [{"race": race} for race in "ABCD"]
+    plain = [SliceName(i + 1, slice_key(group)) for i, group in enumerate(groups)]
+    crossed = [
+        SliceName(10 + 5 * i + stratum, slice_key(group | {"credit_score": str(stratum)}))
+        for i, group in enumerate(groups)
+        for stratum in range(5)
+    ]
+    alone, among = (
+        streams_of(found, frozenset(), MONTHLY, 1.0, 60.0) for found in (plain, [*plain, *crossed])
+    )
+    higher = among.labels_threshold[: len(alone.labels)] - alone.labels_threshold
+    assert higher == pytest.approx(np.full(len(alone.labels), np.log(20 / 5)))
     several = streams_of(names, frozenset({"city"}), MONTHLY, 1.0, 60.0)
     assert [(s.slice_id, s.low) for s in several.decisions][:2] == [(3, True), (3, False)]
 
@@ -426,3 +441,5 @@ def test_a_gap_tells_what_it_comes_from_and_what_became_of_its_users(faults: Wor
     opened = next(a for a in faults.alerts if a.kind == "gap_change" and a.consequence_of is None)
     assert any("label mix" in note for note in opened.notes)
     assert sum(note.startswith("its share of traffic") for note in opened.notes) == 1
+    (told,) = [note for note in opened.notes if note.startswith("going on for ")]
+    assert "errors more than the rest would have made" in told
