@@ -194,6 +194,7 @@ def model_evaluation(
         watch_partitions=watch_partitions,
         sensitive_key=settings.masking_key,
         task=task_of(model),
+        legitimate=tuple(spec.feature for spec in model.legitimate),
     )
 
 

@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgpack
+import numpy as np
 
 from monitor.core.alerts import Step
-from monitor.core.counters import ALL_SLICE
+from monitor.core.counters import ALL_SLICE, SCALARS, CellKey, Counts, SliceCounts
 from monitor.core.detectors.finding import clock
+from monitor.core.detectors.mean_tables import MeanMetric
 from monitor.core.evaluation import Bucket, ModelEvaluation, gap_notes
 from monitor.core.hints import HINTS, Hint
 from monitor.core.records import Alert
@@ -24,6 +26,9 @@ CASES_SHOWN: Final = 3
 
 REQUESTS_SHOWN: Final = 10
 """Request ids on an alert."""
+
+WITHIN_KEYS_MAX: Final = 4_000
+"""Arrays read to compare within strata."""
 
 HINT_NEAR_MS: Final = 60_000
 """Event time between a worker's hint and the start of the alert that quotes it."""
@@ -76,7 +81,41 @@ def evidence(
         more = found.setdefault(alert.identity, {})
         told = alert.model_copy(update={"notes": more.get("notes", alert.notes)})
         more["notes"] = gap_notes.notes(told, before, since, config.label_tier.bucket_s, until_s)
+        if gap_notes.of_means(alert):
+            more["notes"] += _within(store, config, alert, until_s)
     return found
+
+
+def _within(store: EvaluatorStore, config: ModelEvaluation, alert: Alert, until_s: int) -> list[str]:
+    """What an alert of a gap between means says of like cases."""
+    strata = gap_notes.strata_of(alert, config.legitimate, store.registry(config.model, "slices"))
+    ids = sorted({slice_id for parts in strata.values() for _, _, slice_id in parts})
+    if not ids:
+        return []
+    unlabelled = alert.subject["metric"] in (MeanMetric.MEAN_VALUE, MeanMetric.MEAN_SCORE)
+    tier = config.tier if unlabelled else config.label_tier
+    _, since = gap_notes.stretches(alert, tier.bucket_s, until_s)
+    since = since[-max(1, WITHIN_KEYS_MAX // len(ids)) :]
+    kinds = (SCALARS,) if config.answers is None else (SCALARS, config.answers)
+    keys = [CellKey(kind, tier, at_s, config.model, i) for i in ids for kind in kinds for at_s in since]
+    arrays = iter(store.read(keys))
+    counts = {}
+    for slice_id in ids:
+        summed = {kind: _sum([next(arrays) for _ in since]) for kind in kinds}
+        scalars = np.zeros(SCALARS.size, np.int64)
+        held = summed.pop(SCALARS)
+        scalars[: len(held)] = held
+        counts[slice_id] = SliceCounts(scalars).holding(summed, config.unit)
+    return gap_notes.within_notes(alert, strata, counts)
+
+
+def _sum(arrays: Sequence[Counts | None]) -> Counts:
+    """The sum of arrays that may be of several lengths, or not there."""
+    some = [array for array in arrays if array is not None]
+    total = np.zeros(max((len(array) for array in some), default=0), np.int64)
+    for array in some:
+        total[: len(array)] += array
+    return total
 
 
 def cases_of(samples: Sequence[Mapping[str, Any]], model: str) -> list[dict[str, Any]]:

@@ -64,6 +64,7 @@ from monitor.core.probes.results import SETS_FAMILY
 from monitor.core.records import Alert
 from monitor.core.tasks.moments import CELLS
 from monitor.core.tasks.multiclass import CLASSES_MAX
+from monitor.core.tasks.multiclass import FAMILY as CLASSES_FAMILY
 from monitor.edges.alert_evidence import evidence
 from monitor.ports import EVALUATOR_VIEW, JUDGED_FIELD, LOOKED_FIELD, EvaluatorStore
 
@@ -112,6 +113,7 @@ class _Held:
     saved: bytes = b""
     streams: Streams | None = None
     slices: Mapping[str, int] | None = None
+    classes: Mapping[str, int] | None = None
     views_at_s: float = float("-inf")
     views: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     looked_ms: int = 0
@@ -309,9 +311,11 @@ class Evaluator:
     def _streams(self, held: _Held) -> Streams:
         config = held.config
         registry = self._store.registry(config.model, "slices")
-        if held.streams is None or registry != held.slices:
+        # The store numbers from 1, cells of classes from 0.
+        classes = self._store.registry(config.model, CLASSES_FAMILY) if config.task.classes else {}
+        if held.streams is None or (registry, classes) != (held.slices, held.classes):
             names = [SliceName(i, key, config.named_slices) for key, i in registry.items() if i != ALL_SLICE]
-            held.slices = registry
+            held.slices, held.classes = registry, classes
             held.streams = streams_of(
                 sorted(names, key=lambda name: name.id),
                 config.protected,
@@ -319,7 +323,7 @@ class Evaluator:
                 config.tier.bucket_s,
                 config.label_tier.bucket_s,
                 config.curve_tier.bucket_s,
-                config.watchlist,
+                config.watchlist({name: number - 1 for name, number in classes.items()}),
             )
         return held.streams
 
@@ -420,7 +424,7 @@ class Evaluator:
         """Closed buckets of traffic; answers of the slices whose means are compared."""
         ids, tier = streams.slice_ids, config.tier
         buckets = self._read(config, looked.traffic, ids, tier, violations=True)
-        slices = {stream.slice_id for stream in streams.values}
+        slices = {s.slice_id for s in streams.decisions} | {s.slice_id for s in streams.values}
         if config.answers is None or not slices:
             return buckets
         asked = dict.fromkeys(looked.traffic, (*sorted(slices), ALL_SLICE))

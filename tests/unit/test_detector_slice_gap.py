@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 from monitor.core.counters import Scalar
 from monitor.core.detectors import slice_gap
 from monitor.core.detectors.finding import Finding, SliceName
-from monitor.core.detectors.gap_tables import GapMetric, GapStream, odds_ratio, standard_error, tables
+from monitor.core.detectors.gap_tables import (
+    OF_CLASSES,
+    GapMetric,
+    GapStream,
+    odds_ratio,
+    standard_error,
+    tables,
+)
 from monitor.core.detectors.slice_gap import GapState, SliceGap
 from monitor.core.records import AlertKind
 
@@ -73,9 +80,10 @@ def equal_reference() -> GapState:
 def test_every_metric_reads_its_own_table() -> None:
     whole = counted(TP=30, FN=10, FP=5, TN=55, DECIDED=100, POSITIVE=35, TRACKED=120, LABELLED=100, INVALID=9)
     mine = counted(TP=10, FN=6, FP=1, TN=23, DECIDED=40, POSITIVE=11, TRACKED=50, LABELLED=40, INVALID=2)
-    streams = [GapStream(1, metric, metric is GapMetric.COVERAGE, 1.0) for metric in GapMetric]
+    metrics = [metric for metric in GapMetric if metric not in OF_CLASSES]
+    streams = [GapStream(1, metric, metric is GapMetric.COVERAGE, 1.0) for metric in metrics]
     table = tables(streams, {0: 0, 1: 1}, np.stack([whole, mine]))
-    assert dict(zip(GapMetric, zip(table.n1, table.s1, table.n2, table.s2, strict=True), strict=True)) == {
+    assert dict(zip(metrics, zip(table.n1, table.s1, table.n2, table.s2, strict=True), strict=True)) == {
         "error_rate": (40, 7, 60, 8),
         "false_negative_rate": (16, 6, 24, 4),
         "false_positive_rate": (24, 1, 36, 4),
@@ -83,6 +91,19 @@ def test_every_metric_reads_its_own_table() -> None:
         "coverage": (50, 10, 70, 10),
     }
     assert table.invalid.tolist() == [2] * 5
+
+
+def test_a_class_has_a_table_of_its_own() -> None:
+    whole, mine = counted(DECIDED=100), counted(DECIDED=40)
+    classes = np.zeros((2, 8), np.int64)  # decided, labelled, said, right of class 0 and of class 1
+    classes[0, 4:] = 70, 60, 66, 45
+    classes[1, 4:] = 10, 20, 9, 8
+    streams = [GapStream(1, metric, False, 1.0, 1, "dog") for metric in OF_CLASSES]
+    table = tables(streams, {0: 0, 1: 1}, np.stack([whole, mine]), classes)
+    assert list(zip(table.n1, table.s1, table.n2, table.s2, strict=True)) == [
+        (20, 12, 40, 3),  # labels of the class that were taken for another
+        (40, 10, 60, 60),
+    ]
 
 
 def test_a_slice_read_a_moment_after_the_whole_stays_a_table() -> None:

@@ -10,7 +10,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.core.counters import ALL_SLICE, Counts, Scalar
+from monitor.core.counters import (
+    ALL_SLICE,
+    CLASS_DECIDED,
+    CLASS_LABELLED,
+    CLASS_PARTS,
+    CLASS_RIGHT,
+    Counts,
+    Scalar,
+)
 from monitor.core.evidence.edetector import Floats
 
 
@@ -22,6 +30,8 @@ class GapMetric(StrEnum):
     FALSE_POSITIVE_RATE = "false_positive_rate"
     POSITIVE_RATE = "positive_rate"
     COVERAGE = "coverage"
+    CLASS_RECALL = "class_recall"
+    CLASS_RATE = "class_rate"
 
 
 LABEL_METRICS: Final = (
@@ -46,9 +56,17 @@ _HITS: Final = {
     GapMetric.COVERAGE: (Scalar.LABELLED,),
 }
 
+OF_CLASSES: Final = {
+    GapMetric.CLASS_RECALL: (CLASS_LABELLED, (CLASS_LABELLED, CLASS_RIGHT)),
+    GapMetric.CLASS_RATE: (None, (CLASS_DECIDED,)),
+}
+"""Of several classes: the part of a class that counts rows, None for all decisions; the part that counts
+hits, or the two whose difference does."""
+
 N1, S1, N2, S2, MH_UP, MH_DOWN, INVALID = range(7)
 """Columns of a stream's sums: the table, the two Mantel-Haenszel sums, invalid rows of the slice."""
 
+NO_CLASS: Final = -1
 SUMS: Final = 7
 REFERENCE: Final = 6
 """Columns that a reference has: all but invalid rows."""
@@ -59,22 +77,30 @@ class GapStream:
     """One test: a slice, a metric, a side.
 
     `low` turns the metric round: failures are then the rows that are *not* hits (label coverage always is).
+    Metrics of one class of several name it.
     """
 
     slice_id: int
     metric: GapMetric
     low: bool
     weight: float  # relative to the other streams
+    class_number: int = NO_CLASS
+    class_name: str = ""
 
     @property
-    def tested(self) -> tuple[GapMetric, bool]:
+    def tested(self) -> tuple[GapMetric, bool, str]:
         """What is compared, and which side of it."""
-        return self.metric, self.low
+        return self.metric, self.low, self.class_name
 
     @property
-    def identity(self) -> tuple[int, GapMetric, bool]:
+    def identity(self) -> tuple[int, GapMetric, bool, str]:
         """Of the test, whatever it weighs."""
         return self.slice_id, *self.tested
+
+    @property
+    def subject(self) -> dict[str, str]:
+        """What an alert says it is about, beside the slice."""
+        return {"metric": self.metric.value} | ({"class": self.class_name} if self.class_name else {})
 
 
 @dataclass(frozen=True)
@@ -101,13 +127,16 @@ class Tables:
         )
 
 
-def tables(streams: Sequence[GapStream], slices: Mapping[int, int], scalars: Counts) -> Tables:
+def tables(
+    streams: Sequence[GapStream], slices: Mapping[int, int], scalars: Counts, classes: Counts | None = None
+) -> Tables:
     """Read the tables of one bucket.
 
     Args:
         streams: what is tested.
         slices: slice id → row of `scalars`; all traffic among them.
         scalars: int64[rows, len(Scalar)].
+        classes: of several classes, `classes` arrays, int64[rows, cells]; None where they were not read.
     """
     row = np.array([slices[stream.slice_id] for stream in streams], np.int64)
     whole = slices[ALL_SLICE]
@@ -116,6 +145,14 @@ def tables(streams: Sequence[GapStream], slices: Mapping[int, int], scalars: Cou
     for metric in GapMetric:
         which = np.array([stream.metric is metric for stream in streams], np.bool_)
         if not which.any():
+            continue
+        if metric in OF_CLASSES:
+            if classes is not None:
+                number = np.array([stream.class_number for stream in streams], np.int64)[which]
+                at_risk, hit = _of_class(metric, number, scalars, classes)
+                one = np.arange(len(number))
+                n1[which], s1[which] = at_risk[row[which], one], hit[row[which], one]
+                n[which], s[which] = at_risk[whole], hit[whole]
             continue
         rows = scalars[:, list(_ROWS[metric])].sum(axis=1)
         hits = scalars[:, list(_HITS[metric])].sum(axis=1)
@@ -129,6 +166,22 @@ def tables(streams: Sequence[GapStream], slices: Mapping[int, int], scalars: Cou
     return Tables(
         n1, np.where(low, n1 - s1, s1), n2, np.where(low, n2 - s2, s2), scalars[row, Scalar.INVALID]
     )
+
+
+def _of_class(
+    metric: GapMetric, number: NDArray[np.int64], scalars: Counts, classes: Counts
+) -> tuple[Counts, Counts]:
+    """Rows and hits of each class of `number`, int64[rows, k]."""
+    risk, (first, *second) = OF_CLASSES[metric]
+
+    def part(cell: int) -> Counts:
+        return classes[:, number * CLASS_PARTS + cell]
+
+    decided = np.tile(scalars[:, [Scalar.DECIDED]], len(number))
+    hits = part(first)
+    for cell in second:
+        hits = hits - part(cell)
+    return decided if risk is None else part(risk), hits
 
 
 def odds_ratio(sums: Floats) -> Floats:

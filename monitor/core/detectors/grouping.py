@@ -9,6 +9,7 @@ The rules, in order; each asks that the two overlap in event time:
 - a crossing follows from a single feature inside it, and a single feature from a crossing that holds at
   least half of its excess;
 - a group that is favoured follows from another group of the same feature that is not;
+- the rate of one class follows from that of another among groups of the same feature: they add up to one;
 - a violation follows from another of the same feature, or from one that began in the same bucket at the
   same rate (one join, one serialiser, one renamed field);
 - whatever else is said of a feature (scale, gibberish, drift) follows from what was said of it first;
@@ -27,6 +28,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from monitor.core.detectors.finding import Finding
+from monitor.core.detectors.gap_tables import GapMetric
 from monitor.core.records import AlertKind
 
 _OF_SLICES: Final = frozenset({AlertKind.GAP_CHANGE, AlertKind.IGNORED_SLICE})
@@ -118,6 +120,12 @@ def _of_slice(finding: Finding, near: Sequence[Standing], bucket_ms: int) -> Sta
         if other.subject["metric"] == finding.subject["metric"]
         and {other.side, finding.values.get("side")} == {"higher", "lower"}
         and any(parts.get(feature, value) != value for feature, value in other.subject["slice"].items())
+    ]
+    causes += [
+        other
+        for other in slices
+        if other.subject["metric"] == finding.subject["metric"] == GapMetric.CLASS_RATE
+        and other.subject["slice"].keys() == parts.keys()
     ]
     return _first(causes)
 

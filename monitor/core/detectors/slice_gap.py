@@ -54,12 +54,16 @@ _WORDS: Final = {
     GapMetric.FALSE_POSITIVE_RATE: "false positive rate",
     GapMetric.POSITIVE_RATE: "positive rate",
     GapMetric.COVERAGE: "share of labels that came",
+    GapMetric.CLASS_RECALL: "share of {0} that was taken for something else",
+    GapMetric.CLASS_RATE: "share of decisions for {0}",
 }
 _ADVICE: Final = {
     GapMetric.ERROR_RATE: "Compare wrong answers of this slice with right ones: features, client, version.",
     GapMetric.FALSE_NEGATIVE_RATE: "Look at positives of this slice that were refused.",
     GapMetric.FALSE_POSITIVE_RATE: "Look at negatives of this slice that were accepted.",
     GapMetric.POSITIVE_RATE: "Look for a rule, threshold or feature that treats this group differently.",
+    GapMetric.CLASS_RECALL: "Look at rows of this class and slice that were taken for another class.",
+    GapMetric.CLASS_RATE: "Look for a rule or feature that treats this group differently.",
     GapMetric.COVERAGE: "Find where its labels get lost; until then its metrics rest on a selection.",
 }
 
@@ -130,6 +134,7 @@ def align(
     state: GapState,
     streams: Sequence[GapStream],
     reference: tuple[Mapping[int, int], Counts] | None,
+    classes: Counts | None = None,
 ) -> GapState:
     """Take in streams that appeared and drop those that are gone; the others keep their state.
 
@@ -138,6 +143,7 @@ def align(
         state: before.
         streams: what is to be tested now.
         reference: slice id → row, and int64[rows, len(Scalar)] of the labelled reference, or None.
+        classes: of several classes, `classes` arrays of the same rows.
     """
     at = {stream.identity: row for row, stream in enumerate(state.streams)}
     new = [stream for stream in streams if stream.identity not in at]
@@ -147,7 +153,7 @@ def align(
     if reference is not None:
         ids, scalars = reference
         told = [s.slice_id in ids and s.metric is not GapMetric.COVERAGE for s in new]
-        found = tables([s for s, there in zip(new, told, strict=True) if there], ids, scalars)
+        found = tables([s for s, there in zip(new, told, strict=True) if there], ids, scalars, classes)
         learned[np.array(told, np.bool_)] = found.sums[:, :REFERENCE]
     known_enough = standard_error(learned) <= config.reference_se_max
     tolerated = np.where(known_enough, tolerance(config, learned), np.nan)
@@ -305,7 +311,7 @@ def _finding(
     coverage = stream.metric is GapMetric.COVERAGE
     return Finding(
         kind=AlertKind.IGNORED_SLICE if coverage else AlertKind.GAP_CHANGE,
-        subject={"slice": name.parts, "metric": stream.metric.value},
+        subject={"slice": name.parts, **stream.subject},
         holds=holds,
         severity=Severity.PAGE,
         log_evidence=float(tracker.log_evidence[row]),
@@ -316,7 +322,7 @@ def _finding(
         excess=max(0.0, s1 - n1 * s2 / max(n2, 1)),
         began_ms=began_ms,
         at_ms=at_ms,
-        summary=f"{_WORDS[stream.metric]} of {name.text} is {percent(rate)} against {percent(rest)} in the "
+        summary=f"{_words(stream)} of {name.text} is {percent(rate)} against {percent(rest)} in the "
         f"rest: {int(hits)} of {int(n1)} since {clock(began_ms)}; odds differ by a factor of {effect:.2g} "
         f"({before:.2g} in the reference)",
         advice=_ADVICE[stream.metric],
@@ -345,7 +351,7 @@ def _standing(
     rate, rest = _shown(stream, n1, s1), _shown(stream, n2, s2)
     return Finding(
         kind=AlertKind.STANDING_GAP,
-        subject={"slice": name.parts, "metric": stream.metric.value},
+        subject={"slice": name.parts, **stream.subject},
         holds=True,
         severity=Severity.NOTICE,
         log_evidence=evidence,
@@ -356,7 +362,7 @@ def _standing(
         excess=max(0.0, s1 - n1 * s2 / max(n2, 1)),
         began_ms=at_ms,
         at_ms=at_ms,
-        summary=f"{_WORDS[stream.metric]} of {name.text} is {percent(rate)} against {percent(rest)} in the "
+        summary=f"{_words(stream)} of {name.text} is {percent(rate)} against {percent(rest)} in the "
         "rest, and was so in the reference",
         advice="Decide whether this gap is acceptable. Only its growth will page.",
         values={
@@ -370,6 +376,10 @@ def _standing(
         acknowledged=True,
         features=name.features,
     )
+
+
+def _words(stream: GapStream) -> str:
+    return _WORDS[stream.metric].format(stream.class_name)
 
 
 def _shown(stream: GapStream, rows: float, failures: float) -> float:

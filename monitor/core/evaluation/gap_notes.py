@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -10,21 +11,105 @@ import numpy as np
 from monitor.core.counters import Counts, Scalar, SliceCounts
 from monitor.core.detectors.gap_tables import GapMetric
 from monitor.core.detectors.mean_tables import MeanMetric
+from monitor.core.detectors.mean_words import amount
 from monitor.core.fairness.decomposition import Confusion, explain_gap
+from monitor.core.fairness.family import Family
 from monitor.core.fairness.followup import age, excess_errors, share_change
+from monitor.core.fairness.mean_absolute_error import MeanAbsoluteErrorGap
+from monitor.core.fairness.mean_error import MeanErrorGap
+from monitor.core.fairness.mean_score import MeanScore
+from monitor.core.fairness.mean_value import MeanValueGap
+from monitor.core.fairness.sums import Sums
+from monitor.core.fairness.within import within
 from monitor.core.records import Alert, AlertKind
 from monitor.core.times import format_duration
 
 BUCKETS_MAX: Final = 400
 """Buckets that are read back for one alert, before it began and since: the newest."""
 
-_RENEWED: Final = ("going on for", "its share of traffic", "error rate is", "of the gap of")
+_RENEWED: Final = (
+    "going on for",
+    "its share of traffic",
+    "error rate is",
+    "of the gap of",
+    "at the same ",
+)
 """How notes begin that newer ones replace."""
+
+
+_FAMILIES: Final[Mapping[MeanMetric, Family]] = {
+    MeanMetric.MEAN_VALUE: MeanValueGap(),
+    MeanMetric.MEAN_SCORE: MeanScore(),
+    MeanMetric.MAE: MeanAbsoluteErrorGap(),
+    MeanMetric.BIAS: MeanErrorGap(),
+}
 
 
 def concerned(alert: Alert) -> bool:
     """Whether the alert is about a slice that is served worse than the rest."""
     return alert.kind is AlertKind.GAP_CHANGE and bool(alert.subject.get("slice"))
+
+
+def of_means(alert: Alert) -> bool:
+    """Whether it is about means, which can be compared within strata."""
+    return alert.subject.get("metric") in _FAMILIES
+
+
+def strata_of(
+    alert: Alert, legitimate: Sequence[str], slices: Mapping[str, int]
+) -> dict[str, list[tuple[str, str, int]]]:
+    """The crossings of an alert's feature with each legitimate one: stratum, group and slice id.
+
+    Args:
+        alert: of a gap.
+        legitimate: features that may justify a difference.
+        slices: slice key → id.
+    """
+    mine = alert.subject["slice"]
+    if len(mine) != 1:
+        return {}
+    (feature,) = mine
+    named = [(json.loads(key), slice_id) for key, slice_id in slices.items()]
+    found = {
+        other: [(p[other], p[feature], i) for p, i in named if p.keys() == {feature, other}]
+        for other in legitimate
+    }
+    return {other: parts for other, parts in found.items() if parts}
+
+
+def within_notes(
+    alert: Alert,
+    strata: Mapping[str, Sequence[tuple[str, str, int]]],
+    counts: Mapping[int, SliceCounts],
+) -> list[str]:
+    """The gap within strata of each legitimate feature: are like cases treated alike?
+
+    Args:
+        alert: of a gap between means.
+        strata: as `strata_of` answers.
+        counts: slice id → what was counted since the alert began.
+    """
+    family = _FAMILIES[MeanMetric(alert.subject["metric"])]
+    (group,) = alert.subject["slice"].values()
+    told = []
+    for feature, parts in strata.items():
+        tables: dict[str, dict[str, Sums]] = {}
+        for stratum, name, slice_id in parts:
+            tables.setdefault(stratum, {})[name] = family(counts[slice_id])
+        found = within(list(tables.values()), group)
+        ratio = alert.effect_unit == "ratio" and found.adjusted.ratio.value is not None
+        gap = found.adjusted.ratio if ratio else found.adjusted.difference
+        if gap.value is None or gap.low is None or gap.high is None:
+            continue
+        none = 1.0 if ratio else 0.0
+        size = (
+            f"{gap.value:.2g} times ({gap.low:.2g} to {gap.high:.2g})"
+            if ratio
+            else f"{amount(gap.value)} apart ({amount(gap.low)} to {amount(gap.high)})"
+        )
+        sure = "" if not gap.low <= none <= gap.high else ", which may be nothing"
+        told.append(f"at the same {feature} it is {size}{sure}, over {found.rows:,} rows of the slice")
+    return told
 
 
 def stretches(alert: Alert, bucket_s: int, until_s: int) -> tuple[list[int], list[int]]:
@@ -57,7 +142,7 @@ def notes(
     kept = [note for note in alert.notes if not note.startswith(_RENEWED)]
     none = np.zeros((2, len(Scalar)), np.int64)
     (everyone, mine), (all_before, mine_before) = sum(since, none), sum(before, none)
-    if alert.subject.get("metric") not in (GapMetric.POSITIVE_RATE, *MeanMetric):
+    if alert.subject.get("metric") not in (GapMetric.POSITIVE_RATE, GapMetric.CLASS_RATE, *MeanMetric):
         rest = everyone - mine
         began_ms = int(alert.began_at.timestamp() * 1000)
         told = age(began_ms, until_s * 1000).text

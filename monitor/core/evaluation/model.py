@@ -13,6 +13,7 @@ import numpy as np
 from monitor.core.alerts import AlertPolicy
 from monitor.core.counters import (
     ALL_SLICE,
+    CLASS_PARTS,
     CLASSES,
     DEFAULT_TIERS,
     SCORES,
@@ -43,6 +44,7 @@ from monitor.core.evidence.levels import log_threshold, share_out
 from monitor.core.schema import FeatureSchema
 from monitor.core.schema.text_judge import boundaries
 from monitor.core.tasks import Binary, Regression, Task
+from monitor.core.tasks.multiclass import CLASSES_MAX
 
 HOURLY_EFFECT: Final = 2.0
 """Odds ratio of failing, against a reference of all hours, that no hour of an ordinary day explains. Smaller
@@ -78,6 +80,7 @@ class ModelEvaluation:
         watch_partitions: this model's evaluator reports what ails the monitor itself (one model's should).
         sensitive_key: what values of sensitive features are hashed with; None tells nothing of them.
         task: what the model predicts.
+        legitimate: features that may justify a difference; protected ones are counted crossed with them.
     """
 
     model: str
@@ -101,6 +104,7 @@ class ModelEvaluation:
     watch_partitions: bool = False
     sensitive_key: bytes | None = field(default=None, repr=False)
     task: Task = field(default_factory=Binary)
+    legitimate: tuple[str, ...] = ()
 
     def silent(self, start_ms: int, end_ms: int) -> bool:
         """Whether traffic of [start_ms, end_ms) is not to be judged, epoch ms."""
@@ -117,10 +121,9 @@ class ModelEvaluation:
         needed_s = self.label_wait_s + self.grace_s
         return next((t for t in self.tiers if t.keep_s > needed_s + 2 * t.bucket_s), self.tiers[-1])
 
-    @cached_property
-    def watchlist(self) -> Watchlist:
-        """What is tested of it."""
-        return Watchlist.of(self.task)
+    def watchlist(self, numbers: Mapping[str, int]) -> Watchlist:
+        """What is tested of it; `numbers` are those of classes, by name."""
+        return Watchlist.of(self.task, numbers)
 
     @property
     def answers(self) -> Kind | None:
@@ -250,6 +253,18 @@ class ModelEvaluation:
             return None
         ids = sorted(scalars)
         return {slice_id: row for row, slice_id in enumerate(ids)}, np.stack([scalars[i] for i in ids])
+
+    @cached_property
+    def reference_classes(self) -> Counts | None:
+        """Of several classes, `classes` arrays in the rows of `reference_table`; None without them."""
+        held = self.reference.classes
+        if not held:
+            return None
+        rows = np.zeros((len(self.reference.scalars), CLASSES_MAX * CLASS_PARTS), np.int64)
+        for row, slice_id in enumerate(sorted(self.reference.scalars)):
+            counts = held.get(slice_id, np.zeros(0, np.int64))
+            rows[row, : len(counts)] = counts
+        return rows
 
     @cached_property
     def fingerprint(self) -> str:

@@ -60,7 +60,7 @@ def sensitivities(config: ModelEvaluation, names: Sequence[SliceName]) -> list[S
         config.false_alarms_per_s,
         config.tier.bucket_s,
         config.label_tier.bucket_s,
-        watchlist=config.watchlist,
+        watchlist=config.watchlist({}),
     )
     errors = [(at, s) for at, s in enumerate(streams.labels) if s.metric is GapMetric.ERROR_RATE]
     state = slice_gap.align(

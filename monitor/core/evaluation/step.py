@@ -198,12 +198,13 @@ class _Run:
                 label_drift=fresh.label_drift,
                 calibration=fresh.calibration,
             )
-        table = config.reference_table
+        table, classes = config.reference_table, config.reference_classes
         gap = config.slice_gap
         if state.labels.streams != streams.labels:
-            state = replace(state, labels=slice_gap.align(gap, state.labels, streams.labels, table))
+            state = replace(state, labels=slice_gap.align(gap, state.labels, streams.labels, table, classes))
         if state.decisions.streams != streams.decisions:
-            state = replace(state, decisions=slice_gap.align(gap, state.decisions, streams.decisions, table))
+            decisions = slice_gap.align(gap, state.decisions, streams.decisions, table, classes)
+            state = replace(state, decisions=decisions)
         told, known = config.mean_gap, config.reference.slices
         if state.errors.streams != streams.errors:
             state = replace(state, errors=mean_gap.align(told, state.errors, streams.errors, known))
@@ -261,7 +262,7 @@ class _Run:
             )
             findings += found
         everyone = np.ones(len(streams.decisions), np.bool_)
-        table = tables(streams.decisions, self._rows, bucket.scalars)
+        table = tables(streams.decisions, self._rows, bucket.scalars, bucket.classes)
         decisions = slice_gap.step(config.slice_gap, state.decisions, table, start_ms, everyone)
         ends_ms = np.full(everyone.size, float(at_ms))
         decisions, found = slice_gap.judge(
@@ -348,7 +349,7 @@ class _Run:
         next_s |= dict.fromkeys(mature, bucket.start_s + tier.bucket_s)
         take = np.array([stream.slice_id in mature for stream in streams.labels], np.bool_)
         start_ms, at_ms = bucket.start_s * 1000, (bucket.start_s + tier.bucket_s) * 1000
-        table = tables(streams.labels, self._rows, bucket.scalars)
+        table = tables(streams.labels, self._rows, bucket.scalars, bucket.classes)
         labels = slice_gap.step(config.slice_gap, state.labels, table, start_ms, take)
         ends_ms = np.full(take.size, float(at_ms))
         labels, findings = slice_gap.judge(

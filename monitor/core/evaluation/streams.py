@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from monitor.core.counters import ALL_SLICE
 from monitor.core.detectors.degradation_measures import DegradationStream
 from monitor.core.detectors.finding import NAMED, SliceName
-from monitor.core.detectors.gap_tables import GapMetric, GapStream
+from monitor.core.detectors.gap_tables import OF_CLASSES, GapMetric, GapStream
 from monitor.core.detectors.mean_tables import MeanMetric, MeanStream
 from monitor.core.evaluation.watchlist import Watchlist
 from monitor.core.evidence.edetector import Floats
@@ -104,7 +104,10 @@ def streams_of(
     pairs = {keys for keys, count in kinds.items() if count == 2 and len(keys) == 1 and NAMED not in keys}
     weight = {slice_id: _weight(name, pairs) for slice_id, name in named.items()}
     labels = tuple(
-        GapStream(slice_id, metric, False, weight[slice_id]) for slice_id in named for metric in told.labels
+        stream
+        for slice_id in named
+        for metric in told.labels
+        for stream in _of_classes(GapStream(slice_id, metric, False, weight[slice_id]), told)
     )
     errors = tuple(
         MeanStream(slice_id, metric, low, weight[slice_id])
@@ -120,9 +123,10 @@ def streams_of(
         for low in ((True,) if frozenset(name.parts) in pairs else (True, False))
     ]
     decisions = tuple(
-        GapStream(slice_id, metric, low, weight[slice_id])
+        stream
         for slice_id, low in sides
         for metric in told.decisions
+        for stream in _of_classes(GapStream(slice_id, metric, low, weight[slice_id]), told)
     )
     values = tuple(
         MeanStream(slice_id, metric, low, weight[slice_id])
@@ -167,6 +171,17 @@ def streams_of(
         daily_threshold=threshold("daily_degradation", [s.weight for s in degradation], DAY_S),
         shares_threshold=threshold("share_of_traffic", [weight[i] for i in shares], bucket_s),
     )
+
+
+def _of_classes(stream: GapStream, told: Watchlist) -> list[GapStream]:
+    """The stream itself, or one for each class, which share its weight."""
+    if stream.metric not in OF_CLASSES:
+        return [stream]
+    weight = stream.weight / max(len(told.numbers), 1)
+    return [
+        replace(stream, weight=weight, class_number=number, class_name=name)
+        for name, number in told.numbers.items()
+    ]
 
 
 def _weight(name: SliceName, pairs: set[frozenset[str]]) -> float:

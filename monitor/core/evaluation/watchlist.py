@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
 
 from monitor.core.detectors.degradation_measures import OF_BINARY, OF_CLASSES, OF_VALUES, Watched
 from monitor.core.detectors.gap_tables import LABEL_METRICS, GapMetric
 from monitor.core.detectors.mean_tables import MeanMetric
 from monitor.core.tasks import Binary, Multiclass, Regression, Task
+
+CLASSES_TOLD: Final = 20
+"""Classes with tests of their own: the first that are listed."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,7 @@ class Watchlist:
         values: means of protected slices, likewise.
         metrics: what may decline, of all traffic and of each slice.
         classes: how many the model has; 0 for other tasks.
+        numbers: name → number of each class that has tests of its own.
     """
 
     labels: tuple[GapMetric, ...] = LABEL_METRICS
@@ -29,10 +35,17 @@ class Watchlist:
     values: tuple[MeanMetric, ...] = ()
     metrics: tuple[Watched, ...] = OF_BINARY
     classes: int = 0
+    numbers: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, task: Task) -> Watchlist:
-        """Of a model's task. Where a score has no threshold, mean scores are compared as decisions are.
+    def of(cls, task: Task, numbers: Mapping[str, int] | None = None) -> Watchlist:
+        """Of a model's task.
+
+        Where a score has no threshold, mean scores are compared as decisions are.
+
+        Args:
+            task: of the model.
+            numbers: name → number of classes, as the store gave them; those listed are looked up.
 
         >>> [metric.value for metric in Watchlist.of(Binary(threshold=None)).values]
         ['mean_score']
@@ -41,6 +54,11 @@ class Watchlist:
             values = (MeanMetric.MEAN_VALUE,)
             return cls((), (MeanMetric.MAE, MeanMetric.BIAS), (), values, OF_VALUES)
         if isinstance(task, Multiclass):
-            return cls((GapMetric.ERROR_RATE,), (), (), (), OF_CLASSES, len(task.classes))
+            known = {name: (numbers or {})[name] for name in task.classes if name in (numbers or {})}
+            told = dict(list(known.items())[:CLASSES_TOLD])
+            return cls(
+                (GapMetric.ERROR_RATE, GapMetric.CLASS_RECALL), (), (GapMetric.CLASS_RATE,), (), OF_CLASSES,
+                len(task.classes), told,
+            )  # fmt: skip
         undecided = isinstance(task, Binary) and task.threshold is None
         return cls(values=(MeanMetric.MEAN_SCORE,) if undecided else ())
