@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.cli.common import CONFIG, AsJson, Config, console, load, load_reachable, print_json, the_model
+from monitor.cli.common import (
+    CONFIG,
+    AsJson,
+    Config,
+    console,
+    load,
+    load_reachable,
+    open_metrics,
+    print_json,
+    the_model,
+)
+from monitor.cli.slices import From, Since, To, window
 from monitor.core.errors import QueryError
 
 if TYPE_CHECKING:
@@ -92,17 +103,56 @@ def accept(
     schema = settings.models[model].feature_schema
     if schema is None:
         raise QueryError(f"model {model} has no schema; monitor init infers one")
+    before = schema.fingerprint
     changes = [change for prefix in alert for change in changes_of(chosen(settings, model, prefix))]
     edited = accepted(schema, changes)
     path = schema_path(config, model)
     if not dry_run:
         edited.dump(path)
     if as_json:
-        print_json({"schema": str(path), "written": not dry_run, "changes": [c.to_dict() for c in changes]})
+        versions_told = {"before": before, "after": edited.fingerprint}
+        told = {"schema": str(path), "written": not dry_run, **versions_told}
+        print_json({**told, "changes": [c.to_dict() for c in changes]})
         return
     _print(changes)
     done = f"would write {path}" if dry_run else f"wrote {path}; restart the workers to apply it"
     console().print(done, markup=False)
+    console().print(
+        f"version {before} → {edited.fingerprint} (monitor schema versions {model})", markup=False
+    )
+
+
+@app.command("versions")
+def versions(
+    model: ModelArgument = None,
+    since: Since = None,
+    from_: From = None,
+    to: To = None,
+    config: Config = CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Show which feature schemas judged the requests of a window, and how many each.
+
+    A schema goes by a fingerprint of all it says; the one in the settings is marked.
+
+    Example: `monitor schema versions income --since 24h`
+    """
+    settings = load_reachable(config)
+    model = the_model(settings, model)
+    schema = settings.models[model].feature_schema
+    present = schema.fingerprint if schema is not None else None
+    with open_metrics(settings) as reader:
+        judged = reader.judges(model, window(since, from_, to), from_, to)
+    if as_json:
+        print_json(
+            [{"schema": name, "requests": n, "present": name == present} for name, n in judged.items()]
+        )
+        return
+    if not judged:
+        console().print("no schema judged a request in this window")
+    for name, count in judged.items():
+        mark = "  that of the settings" if name == present else ""
+        console().print(f"{name}  {count:,} requests{mark}", markup=False)
 
 
 def standing(settings: Settings, model: str) -> list[Alert]:

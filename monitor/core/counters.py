@@ -161,6 +161,9 @@ SCALARS: Final = Kind("scalars", len(Scalar), per_slice=True)
 JOIN: Final = Kind("join", len(Join), per_slice=False, guard=SCALARS)
 """Where all is well its first cell comes with a label, so that an array begins with one."""
 VIOLATIONS: Final = Kind("violations", 0, per_slice=False)
+JUDGED: Final = Kind("judged", 0, per_slice=False)
+"""Requests by the feature schema that judged them; cell = id in the registry `feature_schemas`."""
+
 SCORES: Final = Kind("scores", SCORE_BINS * SCORE_PARTS, True, _CURVE_KEEP_S, frozenset({"1m"}))
 CALIBRATION: Final = Kind(
     "calibration", CALIBRATION_BINS * CALIBRATION_PARTS, True, _CURVE_KEEP_S, guard=SCORES
@@ -232,6 +235,7 @@ KINDS: Final = (
     SCALARS,
     JOIN,
     VIOLATIONS,
+    JUDGED,
     SCORES,
     CALIBRATION,
     FEATURES,

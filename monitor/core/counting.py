@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from monitor.core.aggregate import Target, fold_cells, fold_effects, fold_joins, fold_wide
 from monitor.core.batch import LabelBatch, PredictionBatch
-from monitor.core.contributions import Wide, violation_cells
-from monitor.core.counters import ALL_SLICE, VIOLATIONS, Increment, Join, Rows
+from monitor.core.contributions import Cells, Wide, violation_cells
+from monitor.core.counters import ALL_SLICE, JUDGED, VIOLATIONS, Increment, Join, Rows
 from monitor.core.feature_cells import FeatureCells, fold_features
 from monitor.core.join import (
     EffectColumns,
@@ -54,7 +54,7 @@ class Prepared:
     """Predictions of one model with everything that does not depend on the store.
 
     `members` is int64[n, m]: slice ids, all traffic first. `watermarks_ms` is int64[n]. `cells` is where the
-    values of features are counted, if they are.
+    values of features are counted, if they are; `judge` the id of the schema they were judged by, 0 for none.
     """
 
     batch: PredictionBatch
@@ -63,6 +63,7 @@ class Prepared:
     violations: Violations
     watermarks_ms: Ints
     cells: FeatureCells | None
+    judge: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def prepare(
     violations: Violations,
     watermarks_ms: Ints,
     cells: FeatureCells | None = None,
+    judge: int = 0,
 ) -> Prepared:
     """Stubs of a batch whose slices are known.
 
@@ -94,13 +96,16 @@ def prepare(
         violations: of the features and of the records.
         watermarks_ms: int64[n], the partition's running maximum of event time at each row.
         cells: where the values of features are counted.
+        judge: id of the schema the features were judged by; 0 for none.
     """
     answers = batch.answers
     stubs = pack_predictions(
         batch.times_ms, batch.own_time, answers.numbers, answers.decisions, members, answers.extras
     )
     everyone = np.full((len(batch), 1), ALL_SLICE, np.int64)
-    return Prepared(batch, np.concatenate([everyone, members], 1), stubs, violations, watermarks_ms, cells)
+    return Prepared(
+        batch, np.concatenate([everyone, members], 1), stubs, violations, watermarks_ms, cells, judge
+    )
 
 
 def count_predictions(
@@ -138,6 +143,10 @@ def count_predictions(
     increments = fold_wide(wide, target)
     for kind, of_kind in task.predicted_cells(wide, answers):
         increments += fold_cells(of_kind, kind, target)
+    if prepared.judge:
+        nothing = np.zeros(len(counted), np.int64)
+        judged = Cells(wide.times_ms, nothing, nothing + prepared.judge, nothing + 1, wide.watermarks_ms)
+        increments += fold_cells(judged, JUDGED, target)
     if prepared.cells is not None:
         increments += fold_features(
             prepared.cells, counted, batch.times_ms, prepared.watermarks_ms, prepared.members, target

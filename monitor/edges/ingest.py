@@ -304,7 +304,8 @@ class Ingest:
             violations = await self._preparer.violations(plan, batch)
             at = marks[np.searchsorted(offsets, batch.offsets)]
             cells = await self._preparer.cells(plan, batch, violations)
-            predictions.append((plan, prepare(batch, members, violations, at, cells)))
+            judge = await self._preparer.judge(plan)
+            predictions.append((plan, prepare(batch, members, violations, at, cells, judge)))
         watermark_ms = int(marks[-1]) if len(marks) else owned.watermark_ms
         return _Decoded(predictions, [], read.rejected, watermark_ms, read.probes)
 

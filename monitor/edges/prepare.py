@@ -17,6 +17,7 @@ from monitor.core.drift.layout import FAMILY
 from monitor.core.errors import StoreRefused, StoreUnavailable
 from monitor.core.feature_cells import FeatureCells, feature_cells
 from monitor.core.plan import ModelPlan
+from monitor.core.schema.model import JUDGES
 from monitor.core.schema.violations import RECORD, Code
 from monitor.core.slices.assign import OUTSIDE, Token, other_token, token_name
 from monitor.core.slices.spec import CategorySlice, CrossSlice, VersionSlice
@@ -52,6 +53,7 @@ class Preparer:
         self._retry = retry
         self._feature_ids: dict[str, dict[str, int]] = {}
         self._schema_ids: dict[str, int] = {}
+        self._judges: dict[str, int] = {}
         self._numbered: dict[str, ModelPlan] = {}
 
     async def numbered(self, plan: ModelPlan) -> ModelPlan:
@@ -156,6 +158,15 @@ class Preparer:
             if code not in _OF_RECORD:
                 broken.setdefault(name, {}).setdefault(row, code)
         return feature_cells(layout, schema_id, batch.features, batch.scores, broken)
+
+    async def judge(self, plan: ModelPlan) -> int:
+        """Id of the feature schema that judges; 0 without one, or past the cap of schemas."""
+        if plan.schema is None:
+            return 0
+        if plan.name not in self._judges:
+            names = [plan.schema.schema.fingerprint]
+            (self._judges[plan.name],) = await self._ids(plan, JUDGES, names, _SCHEMAS_MAX)
+        return self._judges[plan.name]
 
     async def _features(self, plan: ModelPlan) -> dict[str, int]:
         known = self._feature_ids.get(plan.name)

@@ -24,6 +24,7 @@ from monitor.core.counters import (
     DEFAULT_TIERS,
     FEATURES,
     JOIN,
+    JUDGED,
     LOSSES,
     SCALARS,
     SCORES,
@@ -45,6 +46,7 @@ from monitor.core.metrics.choice import BESIDE, FINE, estimate_of, metric_named,
 from monitor.core.metrics.per_class import confusion, per_class
 from monitor.core.probes.report import ProbesReport
 from monitor.core.reports import Groups, JoinReport, Point, SliceReport, ViolationRow
+from monitor.core.schema.model import JUDGES
 from monitor.core.schema.violations import RECORD, Code
 from monitor.core.slices.spec import slice_key
 from monitor.core.tasks import Binary, Multiclass, Regression
@@ -286,6 +288,24 @@ class MetricsReader:
             for cell in np.flatnonzero(cells)
         ]
         return sorted(rows, key=lambda row: (-row.count, row.feature, row.code))
+
+    def judges(
+        self,
+        model: str,
+        since: Duration | None = None,
+        from_: Instant | None = None,
+        to: Instant | None = None,
+    ) -> dict[str, int]:
+        """Feature schemas that judged the requests of the window: fingerprint → requests, as first seen.
+
+        Raises:
+            QueryError: as `slices`.
+        """
+        question = self._windows.question(model, since, from_, to)
+        _, (window,) = self._windows.cut(question, [question.span])
+        cells = self._windows.total(JUDGED, model, window)
+        known = sorted(self._reader.registry(model, JUDGES).items(), key=lambda item: item[1])
+        return {name: int(cells[at]) for name, at in known if at < len(cells) and cells[at]}
 
     def join(
         self,

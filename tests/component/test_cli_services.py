@@ -132,8 +132,13 @@ def test_an_alert_becomes_an_edited_schema(config: str) -> None:
     before = path.read_text()
     assert "would write" in invoke("schema", "accept", "income", "3f2a", "--dry-run", "-c", config)
     assert path.read_text() == before
-    assert "restart the workers" in invoke("schema", "accept", "income", "3f2a", "-c", config)
-    assert FeatureSchema.load(path).features["sex"].categories == ("Female", "Male", "X")
+    accepted = invoke("schema", "accept", "income", "3f2a", "-c", config)
+    assert "restart the workers" in accepted
+    edited = FeatureSchema.load(path)
+    assert edited.features["sex"].categories == ("Female", "Male", "X")
+    assert f"version {FeatureSchema.parse(before).fingerprint} → {edited.fingerprint}" in " ".join(
+        accepted.split()
+    )
     (path.parent / "old.yaml").write_text(before)
     files = ("--old", str(path.parent / "old.yaml"), "--new", str(path))
     assert [c["field"] for c in json.loads(invoke("schema", "diff", *files, "--json"))] == ["categories"]

@@ -55,6 +55,11 @@ class Declared(Protocol):
         """Whether a feature beyond the schema is a violation."""
         ...
 
+    @property
+    def fingerprint(self) -> str:
+        """Changes with anything it says."""
+        ...
+
 
 @dataclass(frozen=True)
 class ChunkViolations:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -16,6 +18,9 @@ from monitor.core.schema.mistakes import mistakes
 from monitor.core.schema.text import read_yaml, write_yaml
 from monitor.core.schema.tolerances import Tolerances
 from monitor.core.schema.violations import Code, Violation
+
+JUDGES: Final = "feature_schemas"
+"""Registry of the schemas that judged a model's requests: fingerprint → id."""
 
 VERSION: Final = 1
 
@@ -80,6 +85,12 @@ class FeatureSchema(Strict):
             dumped = document["features"][name] | {"closed": feature.closed}
             document["features"][name] = {key: dumped[key] for key in Feature.model_fields if key in dumped}
         return write_yaml({"version": self.version, **document})
+
+    @property
+    def fingerprint(self) -> str:
+        """Which schema this is: 16 hexadecimal digits that change with anything it says."""
+        document = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
+        return hashlib.sha256(document.encode()).hexdigest()[:16]
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
