@@ -71,7 +71,7 @@ READING = docs_rights("monitor-reader")
 HARMLESS = ("+hello",)
 """Done without where they are missing."""
 
-RIGHTS_ON_A_CLUSTER = ("+command", "+cluster|slots", "+cluster|shards", "+cluster|nodes")
+RIGHTS_ON_A_CLUSTER = ("+asking", "+cluster|slots")
 THIRDS = ((0, 5_460), (5_461, 10_922), (10_923, 16_383))
 
 
@@ -356,3 +356,5 @@ async def test_a_cluster(name: str) -> None:
         stores = [RedisStore(login[at], 4, {"m": 60}, limits=FEW) for at in (0, 2)]
         await use(stores[0], RedisReader(login[1], 4, limits=FEW), stores[1])
         assert sum(raw.dbsize() > 0 for _, raw in nodes) > 1
+        with pytest.raises(StoreRefused, match="no such database"):
+            await RedisStore(nodes[0][0].url.removesuffix("0") + "1", 4, {"m": 60}).open()

@@ -1,6 +1,7 @@
 -- Applies one flush to one shard, whole or not at all.
 --
 -- KEYS[1]  the shard's fence hash; every other key shares its hash tag.
+-- KEYS[2], KEYS[3]  never exist: what refuses this script while the slot moves (keys.py, `settled`).
 -- ARGV[1]  msgpack, built by payload.py:
 --          {field, expected, start, next, watermark_ms, checks, stubs, creates, adds, retracts,
 --           index, dead_letters, evidence, rankings}

@@ -40,6 +40,16 @@ def fence(number: int) -> str:
     return f"{{mon:{number}}}:fence"
 
 
+def settled(number: int) -> tuple[str, str]:
+    """Two keys that never exist, named to every script that touches keys it was not told by name.
+
+    While the slot of a shard moves to another node of a cluster its keys are on two nodes: on one a script
+    would stop half-way at the first key that has gone, on the other take for absent what has not yet come.
+    A server that is told of two keys and finds one missing refuses (TRYAGAIN) before the script begins.
+    """
+    return f"{{mon:{number}}}:settled:a", f"{{mon:{number}}}:settled:b"
+
+
 def registered(number: int) -> str:
     """Set: partitions whose start was written to this shard."""
     return f"{{mon:{number}}}:registered"

@@ -12,13 +12,12 @@ from typing import Any, Final
 
 from redis import Redis, exceptions
 from redis.asyncio import Redis as AsyncRedis
-from redis.asyncio.cluster import RedisCluster as AsyncCluster
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
-from redis.cluster import RedisCluster
 from redis.retry import Retry
 
 from monitor.core.errors import StoreRefused, StoreUnavailable
+from monitor.edges.redis.cluster import AsyncCluster, Cluster
 
 _OUTAGES: Final = (
     exceptions.ConnectionError,  # loading, too
@@ -38,6 +37,8 @@ _OUTAGES: Final = (
 
 _OUTAGE_CODES: Final = ("MISCONF", "NOREPLICAS", "BUSY", "UNBLOCKED")
 """Outages for which redis-py has no class of its own."""
+
+_NO_DATABASE: Final = ("DB index is out of range", "SELECT is not allowed in cluster mode")
 
 _DENIALS: Final = (
     exceptions.AuthenticationError,
@@ -70,6 +71,8 @@ def plain_errors() -> Iterator[None]:
     except exceptions.ResponseError as error:
         if str(error).startswith(_OUTAGE_CODES):
             raise StoreUnavailable(f"Redis cannot serve now: {error}") from error
+        if str(error).startswith(_NO_DATABASE):
+            raise StoreRefused(f"Redis has no such database ({error}): mend the end of redis.url") from error
         raise
 
 
@@ -97,6 +100,19 @@ class RedisAccess:
         return {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, **given}
 
 
+def _is_cluster(client: Any, server: dict[str, Any]) -> bool:
+    """Whether a node is one of a cluster, by its INFO.
+
+    Raises:
+        StoreRefused: it is, and its other nodes cannot be reached that way.
+    """
+    if server.get("redis_mode", server.get("server_mode")) != "cluster":
+        return False
+    if "path" in client.connection_pool.connection_kwargs:
+        raise StoreRefused("a Redis Cluster is not reached by unix://: write redis://HOST:PORT/0")
+    return True
+
+
 class AsyncLink:
     """An asynchronous client of a single Redis or, when the server says so, of a Redis Cluster."""
 
@@ -119,17 +135,11 @@ class AsyncLink:
             retry = AsyncRetry(NoBackoff(), 0)
             single = AsyncRedis.from_url(self._url, retry=retry, **self._options)
             try:
-                info = await single.info("server")
+                self.cluster = _is_cluster(single, await single.info("server"))
             except BaseException:
                 await single.aclose()
                 raise
-            self.cluster = info.get("redis_mode", info.get("server_mode")) == "cluster"
-            if not self.cluster:
-                self._client = single
-                return
-            await single.aclose()
-            self._client = AsyncCluster.from_url(self._url, **self._options)
-            await self._client.initialize()
+            self._client = AsyncCluster(single) if self.cluster else single
 
     async def close(self) -> None:
         """Release the connections."""
@@ -157,10 +167,7 @@ class AsyncLink:
         if not self.cluster:
             return [await self.call("INFO", "memory")]
         with plain_errors():
-            answers = await self._client.execute_command(
-                "INFO", "memory", target_nodes=AsyncCluster.PRIMARIES
-            )
-        return list(answers.values())
+            return list(await self._client.of_primaries("INFO", "memory"))
 
 
 class Link:
@@ -177,11 +184,7 @@ class Link:
             # that went stale between two looks.
             retry = Retry(NoBackoff(), 1)
             single: Any = Redis.from_url(self._url, retry=retry, **self._options)
-            info = single.info("server")
-            if info.get("redis_mode", info.get("server_mode")) == "cluster":
-                single.close()
-                single = RedisCluster.from_url(self._url, **self._options)
-            self._client = single
+            self._client = Cluster(single) if _is_cluster(single, single.info("server")) else single
         return self._client
 
     def close(self) -> None:
@@ -197,10 +200,14 @@ class Link:
 
     def many(self, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
         """Run commands in one round trip; not a transaction."""
-        with plain_errors(), self._open().pipeline(transaction=False) as pipeline:
-            for command in commands:
-                pipeline.execute_command(*command)
-            return list(pipeline.execute())
+        with plain_errors():
+            client = self._open()
+            if isinstance(client, Cluster):
+                return client.many(list(commands))
+            with client.pipeline(transaction=False) as pipeline:
+                for command in commands:
+                    pipeline.execute_command(*command)
+                return list(pipeline.execute())
 
     def script(self, name: str, keys: Iterable[str], *arguments: Any) -> Any:
         """Run a Lua script of this package, loading it where the server does not know it."""

@@ -1,6 +1,7 @@
 -- Adds what probes found: cells of the present buckets, samples, and the worst cases.
 --
--- KEYS[1]  the last sequence of this prober, KEYS[2]  the worst cases; every other key shares their hash tag
+-- KEYS[1]  the last sequence of this prober, KEYS[2]  the worst cases; every other key shares their hash tag;
+-- KEYS[3], KEYS[4]  as in flush.lua
 -- ARGV[1]  msgpack {sequence, keep_ms, checks, arrays, evidence, {cases, cases_max, each_max, keep_ms}}
 -- Returns  'ok', 'already' where this sequence was added before (a lost reply), or 'forgotten' where the registry is
 --          not what the ids are of

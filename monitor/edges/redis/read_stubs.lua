@@ -1,6 +1,6 @@
 -- Reads stubs in the live generations, newest first.
 --
--- KEYS[1]  the shard's fence hash, for its slot only.
+-- KEYS[1]  the shard's fence hash, for its slot only; KEYS[2], KEYS[3] as in flush.lua.
 -- ARGV[1]  msgpack {base, half_ms, {{part, {id}}}}
 -- Returns  msgpack {{place}, {generation}, {value}} of the stubs that are there; a place counts from 0 in the
 --          order given. One text is read faster than thousands of values.

@@ -192,7 +192,7 @@ class RedisStore:
         if not keys_:
             return []
         packed, order = pack_lookup(shard, model, keys_, self._plan)
-        answer = await self._link.script("read_stubs", [keys.fence(shard)], packed)
+        answer = await self._link.script("read_stubs", [keys.fence(shard), *keys.settled(shard)], packed)
         found: list[SeenStub | None] = [None] * len(keys_)
         for row, generation, value in zip(*unpack(answer), strict=True):
             found[order[row]] = SeenStub(value, int(generation))
@@ -202,11 +202,11 @@ class RedisStore:
         """See `monitor.ports.Store.flush`."""
         models = {increment.key.model for increment in flush.increments}
         packed = pack(flush, self._plan, self._registry.checks(flush.shard, models), self._limits)
-        fence = keys.fence(flush.shard)
-        outcome, stored, conflicts = await self._link.script("flush", [fence], packed)
+        names = [keys.fence(flush.shard), *keys.settled(flush.shard)]
+        outcome, stored, conflicts = await self._link.script("flush", names, packed)
         while outcome == b"forgotten":
             await self._registry.restore(models)
-            outcome, stored, conflicts = await self._link.script("flush", [fence], packed)
+            outcome, stored, conflicts = await self._link.script("flush", names, packed)
         return FlushResult(Outcome(outcome.decode()), int(stored), tuple(conflicts))
 
     async def ids(self, model: str, family: str, names: Sequence[str], limit: int) -> list[int]:
@@ -254,7 +254,11 @@ class RedisStore:
     async def add_probes(self, flush: ProbeFlush) -> None:
         """See `monitor.ports.Store.add_probes`."""
         shard, model = self._probe_shard(flush.model), flush.model
-        names = [keys.probe_sequence(shard, model, flush.owner), keys.probe_cases(shard, model)]
+        names = [
+            keys.probe_sequence(shard, model, flush.owner),
+            keys.probe_cases(shard, model),
+            *keys.settled(shard),
+        ]
         packed = pack_probes(flush, shard, self._registry.checks(shard, [model]), self._limits)
         while await self._link.script("probes", names, packed) == b"forgotten":
             await self._registry.restore([model])
