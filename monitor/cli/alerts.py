@@ -38,7 +38,7 @@ def alerts(
         known_model(settings, model)
 
     from monitor.cli.tables import print_alerts
-    from monitor.core.records import Alert, AlertKind, AlertState
+    from monitor.core.records import AlertKind, AlertState
 
     unknown = set(kind or []) - set(AlertKind)
     if unknown:
@@ -62,6 +62,7 @@ def alerts(
 
     from monitor.app import open_reader
     from monitor.core.own_health import causes
+    from monitor.core.understood import stored_alerts
 
     with closing(open_reader(settings)) as reader:
         stored = [text for name in settings.models for text in reader.alerts(name).values()]
@@ -69,7 +70,7 @@ def alerts(
         blind = causes(reader.own_health(names), reader.evaluated_s(names), _LOST_WITHIN_S)
     for cause in blind:
         console(stderr=True).print(f"monitor: may be blind: {cause.text}. {cause.advice}", markup=False)
-    found = sorted(filter(wanted, map(Alert.model_validate_json, stored)), key=last_what_matters)
+    found = sorted(filter(wanted, stored_alerts(stored)), key=last_what_matters)
     shown = [alert for alert in found if everything or alert.state is not AlertState.RESOLVED]
     if not as_json and not any(alert.state is AlertState.OPEN for alert in shown):
         print_alerts(console(), [])

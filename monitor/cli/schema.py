@@ -158,10 +158,11 @@ def versions(
 def standing(settings: Settings, model: str) -> list[Alert]:
     """Alerts about the model that are not resolved, oldest first."""
     from monitor.app import open_reader
-    from monitor.core.records import Alert, AlertState
+    from monitor.core.records import AlertState
+    from monitor.core.understood import stored_alerts
 
     with closing(open_reader(settings)) as reader:
-        found = [Alert.model_validate_json(text) for text in reader.alerts(model).values()]
+        found = stored_alerts(reader.alerts(model).values())
     return sorted((a for a in found if a.state is not AlertState.RESOLVED), key=lambda a: a.opened_at)
 
 

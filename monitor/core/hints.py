@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from river.drift import ADWIN
 
+from monitor.core.understood import understood
+
 Floats = NDArray[np.float64]
 
 HINTS: Final = "hints"
@@ -68,7 +70,9 @@ class Hint:
         >>> Hint.unpack(hint.pack()) == hint
         True
         """
-        return cls(*msgpack.unpackb(data))
+        with understood("a hint"):
+            signal, at_ms, before, after = msgpack.unpackb(data)
+            return cls(str(signal), int(at_ms), float(before), float(after))
 
 
 class _Signal:

@@ -27,6 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.core.counters import Join
+from monitor.core.times import INSTANT_END_MS
+from monitor.core.understood import understood
 
 KEY_BYTES: Final = 12
 STUB_VERSION: Final = 1
@@ -43,6 +45,7 @@ _DECIDED: Final = 4
 _POSITIVE: Final = 8
 _HAS_LABEL: Final = 16
 _MORE: Final = 32  # a decision that is no flag, and what else the task keeps
+_FLAGS: Final = 2 * _MORE - 1
 
 
 def stub_key(request_id: str) -> bytes:
@@ -153,8 +156,16 @@ class Stub(NamedTuple):
         >>> stub = Stub(5, True, 0.25, 7, (3,), LabelState(2.0, Order(7, 1, 2)), b"rest")
         >>> Stub.unpack(stub.pack()) == stub
         True
+
+        Raises:
+            StoreRefused: it is damaged, or of another version.
         """
-        _, flags, n_slices, time_ms, score = _HEAD.unpack_from(data)
+        with understood("a pending prediction"):
+            return cls._unpack(data)
+
+    @classmethod
+    def _unpack(cls, data: bytes) -> Stub:
+        version, flags, n_slices, time_ms, score = _HEAD.unpack_from(data)
         slices = struct.unpack_from(f"<{n_slices}H", data, _HEAD.size)
         at = _HEAD.size + 2 * n_slices
         decision = -1 if not flags & _DECIDED else int(bool(flags & _POSITIVE))
@@ -167,6 +178,9 @@ class Stub(NamedTuple):
         if flags & _HAS_LABEL:
             value, label_ms, source, offset = _LABEL.unpack_from(data, at)
             label = LabelState(value, Order(label_ms, source, offset))
+            at += _LABEL.size
+        if version != STUB_VERSION or flags & ~_FLAGS or at != len(data) or not 0 <= time_ms < INSTANT_END_MS:
+            raise ValueError(f"version {version}, {len(data)} bytes, {at} expected")
         if not flags & _HAS_PREDICTION:
             time_ms = -1
         return cls(time_ms, bool(flags & _OWN_TIME), score, decision, slices, label, extra)
@@ -503,7 +517,8 @@ def _first_labels(
         rows = np.flatnonzero(sizes == size)
         table = np.frombuffer(b"".join([stored[row] for row in rows.tolist()]), _stub_row(width))
         state = table["flags"] & (_HAS_PREDICTION | _HAS_LABEL | _MORE)
-        first = (state == _HAS_PREDICTION) & (table["count"] == width)
+        first = (state == _HAS_PREDICTION) & (table["count"] == width) & (table["version"] == STUB_VERSION)
+        first &= (table["flags"] <= _FLAGS) & (table["time_ms"] >= 0) & (table["time_ms"] < INSTANT_END_MS)
         rows, table = rows[first], table[first]
         if not len(rows):
             continue

@@ -19,6 +19,7 @@ from monitor.core.records import Alert
 from monitor.core.schema.evolution import propose
 from monitor.core.schema.violations import Code
 from monitor.core.slices.spec import slice_key
+from monitor.core.understood import understood
 from monitor.ports import EvaluatorStore
 
 CASES_SHOWN: Final = 3
@@ -55,7 +56,7 @@ def evidence(
     found: dict[str, dict[str, Any]] = {}
     hints = [Hint.unpack(one) for one in store.evidence(config.model, HINTS)] if step.samples else []
     for identity, name in step.samples.items():
-        samples = [msgpack.unpackb(sample) for sample in store.evidence(config.model, name)]
+        samples = samples_of(store.evidence(config.model, name))
         ids = [sample.get("request_id") for sample in samples]
         shown = list(dict.fromkeys(i for i in ids if isinstance(i, str)))[:REQUESTS_SHOWN]
         alert = step.book.alerts[identity]
@@ -118,6 +119,16 @@ def _sum(arrays: Sequence[Counts | None]) -> Counts:
     return total
 
 
+@understood("a sample")
+def samples_of(stored: Sequence[bytes]) -> list[dict[str, Any]]:
+    """Samples as they are stored, the newest first."""
+    samples = [msgpack.unpackb(sample) for sample in stored]
+    if not all(isinstance(sample, dict) for sample in samples):
+        raise ValueError("no mapping")
+    return samples
+
+
+@understood("a case of a probe")
 def cases_of(samples: Sequence[Mapping[str, Any]], model: str) -> list[dict[str, Any]]:
     """The worst cases among samples of a probe, each with the command that asks again."""
     cases = [json.loads(sample["case"]) for sample in samples if isinstance(sample.get("case"), bytes | str)]
@@ -127,6 +138,7 @@ def cases_of(samples: Sequence[Mapping[str, Any]], model: str) -> list[dict[str,
     ]
 
 
+@understood("a case of a probe")
 def case_by_id(store: EvaluatorStore, model: str, case_id: str) -> dict[str, Any] | None:
     """A case among the worst of a model, or on one of its alerts."""
     held = [json.loads(value) for value in store.worst_cases(model)]

@@ -12,7 +12,21 @@ from monitor.core.slices.spec import slice_key
 from monitor.core.tasks import RecordedTask
 from monitor.core.tasks.multiclass import FAMILY as CLASSES_FAMILY
 from monitor.core.tasks.recorded import FAMILY as TASK_FAMILY
+from monitor.core.understood import understood
 from monitor.ports import CounterReader
+
+
+@understood("the name of a slice")
+def definition(key: str) -> dict[str, str]:
+    """A slice's definition, from its key in the registry.
+
+    Raises:
+        StoreRefused: it is none.
+    """
+    found = json.loads(key)
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise ValueError(key)
+    return found
 
 
 class ModelNames:
@@ -41,7 +55,7 @@ class ModelNames:
         named |= {number: key for key, number in sorted(registry.items(), key=lambda item: item[1])}
         if where:
             wanted = {str(name): str(value) for name, value in where.items()}.items()
-            named = {number: key for number, key in named.items() if wanted <= json.loads(key).items()}
+            named = {number: key for number, key in named.items() if wanted <= definition(key).items()}
         return named
 
     def slice_id(self, model: str, definition: Mapping[str, str]) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from monitor.core.counters import (
     ALL_SLICE,
@@ -17,6 +18,7 @@ from monitor.core.counters import (
 from monitor.core.probes import PROBES
 from monitor.core.probes.report import ProbesReport, matrix_of, rows_of, sets_of, work_of
 from monitor.core.probes.results import SETS_FAMILY
+from monitor.core.understood import understood
 from monitor.core.windows import Extent, decompose
 from monitor.edges.window_reader import WindowReader
 from monitor.ports import CounterReader
@@ -61,5 +63,13 @@ def read_probes(
         rows=rows_of(trials, shapes if slice_id == ALL_SLICE else None, names, features),
         types=matrix_of(whole[PROBE_TYPES], features),
         sets=sets_of(whole[PROBE_SETS], sets),
-        cases=[json.loads(case) for case in reader.worst_cases(model)],
+        cases=_cases(reader.worst_cases(model)),
     )
+
+
+@understood("a case of a probe")
+def _cases(stored: Sequence[bytes]) -> list[dict[str, Any]]:
+    found = [json.loads(case) for case in stored]
+    if not all(isinstance(case, dict) for case in found):
+        raise ValueError("no object")
+    return found

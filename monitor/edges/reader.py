@@ -10,7 +10,6 @@ speaks of, or why there is none.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
@@ -55,7 +54,7 @@ from monitor.core.tasks.moments import Counted
 from monitor.core.times import format_duration
 from monitor.core.windows import Window, decompose
 from monitor.edges.labelled_history import OF_SCORES, OF_VALUES, LabelledHistory, Maturity
-from monitor.edges.model_names import ModelNames
+from monitor.edges.model_names import ModelNames, definition
 from monitor.edges.probe_reader import read_probes
 from monitor.edges.window_reader import (
     CurveWindow,
@@ -174,7 +173,7 @@ class MetricsReader:
             mine = expected.get(slice_id, {})
             reports.append(
                 SliceReport(
-                    slice=json.loads(named[slice_id]),
+                    slice=definition(named[slice_id]),
                     requests=int(found[Scalar.REQUESTS]),
                     labelled=int(found[Scalar.LABELLED]),
                     metrics={metric.name: estimate_of(metric, counts, level, refusal) for metric in chosen},
@@ -234,7 +233,7 @@ class MetricsReader:
         """
         question = self._windows.question(model, since, from_, to)
         question, (window,) = self._windows.cut(question, [question.span])
-        parts = {number: json.loads(key) for number, key in self._names.slices(model, None).items()}
+        parts = {number: definition(key) for number, key in self._names.slices(model, None).items()}
         wanted = [set(names) for names in features]
         ids = [number for number, definition in parts.items() if definition.keys() in wanted]
         scalars = self._windows.sums(SCALARS, model, ids, window.parts) if ids else {}

@@ -8,6 +8,7 @@ import json
 import logging
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,12 +18,15 @@ from monitor.cli.common import console, print_json
 from monitor.cli.init import from_file, from_records, objects, write
 from monitor.cli.main import app
 from monitor.cli.tables import print_slices, print_violations
-from monitor.core.errors import RowsError, SettingsError
+from monitor.core.errors import RowsError, SettingsError, StoreRefused
 from monitor.core.guess import MODEL_NAME, model_name
+from monitor.core.join import LabelState, Order, Stub, join_labels
 from monitor.core.schema.violations import Code, Violation
 from monitor.core.times import parse_duration, parse_instant
+from monitor.core.understood import stored_alerts
 from monitor.edges.files import read_rows
 from monitor.edges.logs import JsonFormatter
+from monitor.edges.redis.reader import _decode
 from tests.fuzz.feed import TEXTS
 
 TEXT = st.sampled_from(TEXTS) | st.text(st.characters(codec=None), max_size=30)
@@ -141,3 +145,51 @@ def test_a_file_that_cannot_be_read_is_refused_in_a_sentence(
         list(read_rows(file))
     assert calm(str(refused.value))
     assert len(str(refused.value)) < 1_000
+
+
+def stub_bytes() -> st.SearchStrategy[bytes]:
+    """Pending predictions as they are stored, each damaged in one place."""
+    stubs = st.builds(
+        Stub,
+        st.integers(0, 2**41),
+        st.booleans(),
+        st.floats(0, 1),
+        st.integers(-1, 100),
+        st.lists(st.integers(1, 65_535), max_size=4).map(tuple),
+        st.none() | st.builds(LabelState, st.floats(0, 1), st.builds(Order, *[st.integers(0, 2**31)] * 3)),
+        st.binary(max_size=4),
+    )
+    return stubs.map(Stub.pack)
+
+
+@given(stub_bytes(), st.data())
+def test_a_damaged_pending_prediction_is_refused_and_never_another(
+    written: bytes, data: st.DataObject
+) -> None:
+    cut_at = data.draw(st.integers(0, len(written) - 1))
+    more = data.draw(st.binary(min_size=1, max_size=30))
+    for damaged in (written[:cut_at], written + more, b"\x02" + written[1:], b"\x00" + written[1:]):
+        with pytest.raises(StoreRefused, match="pending prediction"):
+            Stub.unpack(damaged)
+    one = np.array([1.0]), np.array([5]), 3, np.array([9])
+    with pytest.raises(StoreRefused):
+        join_labels([b"k"], *one, {b"k": b"\x02" + written[1:]}, [True])
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 8 * 22 + 8, 8 * 500])
+def test_a_counter_of_another_length_is_refused(size: int) -> None:
+    counts = _decode([b"\x01" * size], 22, 64) if size <= 8 * 22 else None
+    assert counts is None or len(counts[0]) == 22, "shorter is what Redis holds of trailing zeros"
+    if size > 8 * 22:
+        with pytest.raises(StoreRefused, match="a counter"):
+            _decode([b"\x01" * size], 22, 64)
+
+
+def test_less_than_nothing_is_refused() -> None:
+    with pytest.raises(StoreRefused, match="a counter"):
+        _decode([b"\xff" * 8], 22, 64)
+
+
+def test_an_alert_that_is_none_is_refused_not_skipped() -> None:
+    with pytest.raises(StoreRefused, match="an alert"):
+        stored_alerts([b'{"identity": 1}'])

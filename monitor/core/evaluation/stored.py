@@ -20,6 +20,9 @@ from pydantic import BaseModel
 _LEVEL: Final = 1
 """zlib's fastest: merged counts are mostly zeros, and a state is written at every bucket."""
 
+_PLAIN: Final = (bool, int, float, str, bytes)
+_BYTES_MAX: Final = 1 << 28
+
 T = TypeVar("T")
 
 
@@ -32,13 +35,22 @@ def dump(value: Any, version: int) -> bytes:
 def load(kind: type[T], data: bytes, version: int) -> T | None:
     """Read a stored form; None for nothing, for another version, and for what is not one of ours."""
     try:
-        held = msgpack.unpackb(zlib.decompress(data), strict_map_key=False)
-    except (zlib.error, ValueError):
+        held = msgpack.unpackb(_unpacked(data), strict_map_key=False)
+        if not isinstance(held, dict) or held.get("version") != version:
+            return None
+        value: T = _read(kind, held["state"])
+    except (zlib.error, msgpack.UnpackException, ValueError, LookupError, TypeError, AttributeError):
         return None
-    if not isinstance(held, dict) or held.get("version") != version:
-        return None
-    value: T = _read(kind, held["state"])
     return value
+
+
+def _unpacked(data: bytes) -> bytes:
+    """No larger than a state can be."""
+    unpacking = zlib.decompressobj()
+    found = unpacking.decompress(data, _BYTES_MAX)
+    if not unpacking.eof:
+        raise ValueError("cut off, or too large")
+    return found
 
 
 def _plain(value: Any) -> Any:
@@ -78,6 +90,8 @@ def _read(hint: Any, held: Any) -> Any:
         return hint.model_validate_json(held)
     if isinstance(hint, type) and issubclass(hint, Enum):
         return hint(held)
+    if hint in _PLAIN and not isinstance(held, hint) and not (hint is float and isinstance(held, int)):
+        raise TypeError(f"{held!r} is no {hint.__name__}")
     return held
 
 

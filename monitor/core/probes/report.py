@@ -25,6 +25,7 @@ from monitor.core.probes.results import (
     types_of,
 )
 from monitor.core.probes.type_conversion import VARIANTS
+from monitor.core.understood import understood
 
 WHOLE: Final = ""
 """Feature of trials that are about the request as a whole."""
@@ -164,6 +165,7 @@ def matrix_of(cells: Counts, features: Mapping[int, str]) -> dict[str, dict[str,
     return found
 
 
+@understood("the name of a set of features")
 def sets_of(cells: Counts, names: Mapping[int, str]) -> dict[tuple[str, ...], int]:
     """Sets of features that act together, the most frequent first."""
     found = {

@@ -10,9 +10,10 @@ import msgpack
 import numpy as np
 from pydantic import ValidationError
 
-from monitor.core.counters import CellKey, Counts
+from monitor.core.counters import RANKING_ROW, CellKey, Counts
 from monitor.core.errors import StoreUnavailable
 from monitor.core.own_health import Lost, Outbox, OwnHealth, WorkerReport
+from monitor.core.understood import understood
 from monitor.edges.redis import keys
 from monitor.edges.redis.link import Link, RedisAccess
 from monitor.edges.redis.payload import Limits, array
@@ -75,13 +76,17 @@ class RedisReader:
             calls = [("MGET", *(array(shard, key) for key in part)) for shard in self._shards]
             for found in zip(*self._link.many(calls), strict=True):
                 closed = any(rows is not None and len(rows) == 1 for rows in found)
-                answer.append(None if closed else b"".join(rows or b"" for rows in found))
+                joined = None if closed else b"".join(rows or b"" for rows in found)
+                with understood("labelled scores"):
+                    answer.append(None if joined is None else _rows(joined))
         return answer
 
+    @understood("a name")
     def registry(self, model: str, family: str) -> dict[str, int]:
         """See `monitor.ports.CounterReader.registry`."""
         return names_of(self._link.call("HGETALL", keys.ids(0, model, family)))
 
+    @understood("a case of a probe")
     def worst_cases(self, model: str) -> list[bytes]:
         """See `monitor.ports.CounterReader.worst_cases`."""
         found: list[list[Any]] = []
@@ -89,6 +94,7 @@ class RedisReader:
             found += [msgpack.unpackb(value, raw=True) for value in held]
         return [value for *_, value in sorted(found, key=lambda entry: entry[0], reverse=True)]
 
+    @understood("the index of buckets")
     def buckets(self, model: str, tier: str) -> tuple[int, int] | None:
         """See `monitor.ports.CounterReader.buckets`."""
         names = [keys.buckets(shard, model, tier) for shard in self._shards]
@@ -105,6 +111,7 @@ class RedisReader:
         """See `monitor.ports.EvaluatorStore.lease`."""
         return int(self._link.script("lease", [keys.lease(model), keys.epoch(model)], owner, ttl_ms))
 
+    @understood("the state of an evaluator")
     def state(self, model: str) -> tuple[bytes, int]:
         """See `monitor.ports.EvaluatorStore.state`."""
         state, sequence = self._link.call("HMGET", keys.state(model), "state", "sequence")
@@ -133,11 +140,13 @@ class RedisReader:
         packed = msgpack.packb(request, use_bin_type=False)
         return bool(self._link.script("commit", [*names, keys.outbox_dropped(slot)], packed))
 
+    @understood("an alert")
     def alerts(self, model: str) -> dict[str, bytes]:
         """See `monitor.ports.EvaluatorStore.alerts`."""
         answer: dict[bytes, bytes] = self._link.call("HGETALL", keys.alerts(model))
         return {identity.decode(): alert for identity, alert in answer.items()}
 
+    @understood("a position")
     def partitions(self) -> dict[Partition, PartitionState]:
         """See `monitor.ports.EvaluatorStore.partitions`."""
         hashes = [keys.PARTITIONS, keys.BEATS, *(keys.fence(shard) for shard in self._shards)]
@@ -174,6 +183,7 @@ class RedisReader:
 
         self._link.many(commands())
 
+    @understood("an outbox")
     def outbox_dropped(self, models: Sequence[str]) -> int:
         """Records that ever fell beyond the bound of an outbox, of all shards and `models`."""
         slots = [*map(keys.shard_slot, self._shards), *map(keys.evaluator_slot, models)]
@@ -181,6 +191,7 @@ class RedisReader:
             int(count or 0) for count in self._link.many(("GET", keys.outbox_dropped(slot)) for slot in slots)
         )
 
+    @understood("what a worker says of itself")
     def own_health(self, models: Sequence[str]) -> OwnHealth:
         """What workers say of themselves, what was lost, and what waits to be published."""
         named = {f"alerts of {model}": keys.evaluator_slot(model) for model in models}
@@ -207,6 +218,7 @@ class RedisReader:
         )
         return OwnHealth(now_ms, _reports(workers, now_ms), dict(map(_lost, lost.items())), outboxes)
 
+    @understood("the time of an evaluation")
     def evaluated_s(self, models: Sequence[str]) -> dict[str, float | None]:
         """Model → seconds since its evaluator finished a look; None where none does."""
         found = self._link.many(("HGET", keys.view(model, EVALUATOR_VIEW), LOOKED_FIELD) for model in models)
@@ -216,6 +228,7 @@ class RedisReader:
             for model, at_ms in zip(models, found, strict=True)
         }
 
+    @understood("a view")
     def view(self, model: str, name: str) -> dict[str, str]:
         """A hash for people, empty where there is none."""
         found: dict[bytes, bytes] = self._link.call("HGETALL", keys.view(model, name))
@@ -245,14 +258,28 @@ class RedisReader:
         return totals
 
 
+def _rows(data: bytes) -> bytes:
+    if len(data) % RANKING_ROW.itemsize:
+        raise ValueError(f"{len(data)} bytes")
+    return data
+
+
+@understood("a counter")
 def _decode(values: Sequence[bytes | None], size: int, bits: int) -> list[Counts]:
     """Arrays as Redis holds them, big-endian and only as long as their last touched cell."""
     kind = ">u4" if bits == 32 else ">i8"
     if size == 0:
-        return [np.frombuffer(_whole(value or b"", bits), kind).astype(np.int64) for value in values]
+        found = [np.frombuffer(_whole(value or b"", bits), kind).astype(np.int64) for value in values]
+        return [_counted(counts) for counts in found]
     width = size * bits // 8
     joined = b"".join((value or b"").ljust(width, b"\0") for value in values)
-    return list(np.frombuffer(joined, kind).astype(np.int64).reshape(len(values), size))
+    return list(_counted(np.frombuffer(joined, kind).astype(np.int64).reshape(len(values), size)))
+
+
+def _counted(counts: Counts) -> Counts:
+    if counts.min(initial=0) < 0:
+        raise ValueError("less than nothing was counted")
+    return counts
 
 
 def _whole(value: bytes, bits: int) -> bytes:

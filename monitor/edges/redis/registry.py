@@ -19,6 +19,7 @@ from typing import Any
 import msgpack
 
 from monitor.core.errors import StoreRefused
+from monitor.core.understood import understood
 from monitor.edges.redis import keys
 from monitor.edges.redis.link import AsyncLink
 
@@ -26,11 +27,13 @@ OTHER = 0
 """Id of every name past the limit."""
 
 
+@understood("a name")
 def id_of(value: bytes) -> int:
     """Id in a registry value `ID:CHAIN`; 0 for the empty value of a name past the limit."""
     return int(value.partition(b":")[0] or OTHER)
 
 
+@understood("a name")
 def names_of(answer: Mapping[bytes, bytes]) -> dict[str, int]:
     """A registry hash as name → id."""
     return {name.decode(): id_of(value) for name, value in answer.items() if name}

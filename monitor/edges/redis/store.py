@@ -15,6 +15,7 @@ from zlib import crc32
 
 from monitor.core.counters import LAYOUT_VERSION
 from monitor.core.errors import StoreRefused
+from monitor.core.understood import understood
 from monitor.edges.redis import keys
 from monitor.edges.redis.link import AsyncLink, RedisAccess
 from monitor.edges.redis.payload import Limits, StubPlan, pack, pack_lookup, pack_probes, unpack
@@ -243,7 +244,8 @@ class RedisStore:
     async def judged_s(self, model: str) -> int:
         """See `monitor.ports.Store.judged_s`."""
         found = await self._link.call("HGET", keys.view(model, EVALUATOR_VIEW), JUDGED_FIELD)
-        return int(found or 0)
+        with understood("the time of an evaluation"):
+            return int(found or 0)
 
     async def reserve_rows(self, model: str, rows: int, rate_per_s: float, rows_held: float) -> float:
         """See `monitor.ports.Store.reserve_rows`."""
@@ -338,6 +340,7 @@ _WAYS_OUT: Final = {
 """What to do about a fact on record that differs."""
 
 
+@understood("a position")
 def _fence(text: bytes | None) -> Fence:
     offset, _, watermark_ms = (text or b"-1:0").partition(b":")
     return Fence(int(offset), int(watermark_ms))

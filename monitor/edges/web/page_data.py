@@ -13,6 +13,7 @@ from monitor.core.own_health import Cause, OwnHealth, causes
 from monitor.core.records import Alert, AlertState
 from monitor.core.reports import JoinReport, Point, SliceReport
 from monitor.core.schema import FeatureSchema
+from monitor.core.understood import stored_alerts
 from monitor.edges.reader import MetricsReader
 
 WINDOWS: Final = ("5m", "1h", "24h")
@@ -96,7 +97,7 @@ def page(
         window: one of `WINDOWS`.
     """
     models = list(schemas)
-    found = (Alert.model_validate_json(text) for text in store.alerts(model).values())
+    found = stored_alerts(store.alerts(model).values())
     alerts = sorted((a for a in found if a.state is not AlertState.RESOLVED), key=_urgency)
     own = store.own_health(models)
     blind = causes(own, store.evaluated_s(models), _LOST_WITHIN_S)

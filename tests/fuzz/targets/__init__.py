@@ -17,6 +17,7 @@ NAMES = (
     "reader",
     "web",
     "rehearsal",
+    "stored",
 )
 
 
