@@ -43,13 +43,14 @@ class Proxy:
 
     Attributes:
         port: where it listens, once started.
+        target: port that new connections are led to.
         delay_s: added to every reply.
     """
 
     def __init__(self, target: int) -> None:
         self.port = 0
         self.delay_s = 0.0
-        self._target = target
+        self.target = target
         self._trap: Trap | None = None
         self._loop = asyncio.new_event_loop()
         self._pipes: set[asyncio.Task[None]] = set()
@@ -100,7 +101,7 @@ class Proxy:
 
     async def _pipe(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         try:
-            server, to_server = await asyncio.open_connection("127.0.0.1", self._target)
+            server, to_server = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:
             to_client.close()
             return
