@@ -209,7 +209,7 @@ async def what_is_seen(name: str, settings: Settings) -> list[Sensitivity]:
     async def answered(call: Callable[[], Awaitable[Any]]) -> Any:
         return await call()
 
-    columns = model.reference.columns
+    columns = model.reference_columns
     records = (as_record(row, columns) for row in read_rows(model.reference.file))
     reference = await count_reference(plan, Preparer(store, answered), records)
     config = model_evaluation(name, settings, reference, watch_partitions=False)
@@ -362,7 +362,7 @@ class Worker:
         if model.reference is None:
             return ReferenceCounts()
         if model.reference.file is not None:
-            columns = model.reference.columns
+            columns = model.reference_columns
             records = (as_record(row, columns) for row in read_rows(model.reference.file))
             return await count_reference(plan, Preparer(self._store, self._answered), records)
         found = await asyncio.to_thread(

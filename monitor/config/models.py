@@ -28,7 +28,15 @@ from monitor.core.tasks.multiclass import CLASSES_MAX
 ClassValue = bool | int | str
 """A class as labels name it."""
 
-REFERENCE_FIELDS: Final = ("request_id", "timestamp", "model", "model_version", "score", "decision", "label")
+REFERENCE_FIELDS: Final = (
+    "request_id", "timestamp", "model", "model_version", "score", "decision", "label",
+    "value", "interval_low", "interval_high", "probabilities",
+)  # fmt: skip
+_FIELDS_OF_TASK: Final = {
+    "regression": ("value", "interval_low", "interval_high"),
+    "multiclass": ("probabilities",),
+}
+"""What a task answers with; in the file of a model of another task such a column is a feature."""
 """Fields that a column of a reference file may be; every other column is a feature."""
 
 _WAIT_S_MAX = 400 * 86_400
@@ -237,6 +245,12 @@ class ModelSettings(Section):
     def reference_file(self) -> Path | None:
         """The reference's file, where it is one."""
         return self.reference.file if self.reference else None
+
+    @property
+    def reference_columns(self) -> dict[str, str]:
+        """Our field → column of the reference's file, where a row has it."""
+        answers = {field: field for field in _FIELDS_OF_TASK.get(self.task, ())}
+        return answers | (self.reference.columns if self.reference else {})
 
     @classmethod
     def rules(cls, raw: Mapping[str, Any]) -> Iterator[Problem]:

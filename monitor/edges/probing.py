@@ -64,8 +64,8 @@ def feature_space(name: str, settings: Settings) -> FeatureSpace:
     file = model.reference_file
     if file is None:
         return FeatureSpace.of(schema, constraints, sensitive_key=key)
-    rows = [as_record(row, model.reference.columns)["features"] if model.reference else {} for row in
-            islice(read_rows(file), PAIR_ROWS)]  # fmt: skip
+    columns = model.reference_columns
+    rows = [as_record(row, columns)["features"] for row in islice(read_rows(file), PAIR_ROWS)]
     return FeatureSpace.of(schema, constraints, pairs_of(schema, rows), key)
 
 

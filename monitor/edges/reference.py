@@ -43,14 +43,16 @@ def as_record(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, A
 
     >>> as_record({"age": 39, "p": 0.2, "label": 1}, {"score": "p"})
     {'score': 0.2, 'label': 1, 'features': {'age': 39}}
+    >>> as_record({"age": 39, "value": 1200.0}, {"value": "value"})
+    {'value': 1200.0, 'features': {'age': 39}}
 
     Args:
         row: column → value; a row that has `features` is in plain form already.
-        columns: our field → the table's column, where it is named otherwise.
+        columns: our field → the table's column, where it is named otherwise or belongs to some tasks only.
     """
     if isinstance(row.get("features"), dict):
         return dict(row)
-    named = {field: columns.get(field, field) for field in _FIELDS}
+    named = {field: field for field in _FIELDS} | dict(columns)
     record = {field: row[column] for field, column in named.items() if row.get(column) is not None}
     taken = set(named.values())
     record["features"] = {column: value for column, value in row.items() if column not in taken}

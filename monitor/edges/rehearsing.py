@@ -125,7 +125,7 @@ def from_settings(
     assert schema is not None
     threshold = model.threshold if model.task == "binary" else None
     plan = _plan(wishes, endpoint, name, schema, feature_space(name, settings), threshold)
-    columns = model.reference.columns if model.reference else None
+    columns = model.reference_columns
     return plan, _known(_records(wishes.sample, columns), schema), endpoint
 
 

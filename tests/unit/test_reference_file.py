@@ -1,0 +1,61 @@
+"""A reference file of any task counts its answers, not only those of classes with a score."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor.app import model_plan
+from monitor.config import Settings
+from monitor.core.counters import ALL_SLICE, Scalar
+from monitor.core.evaluation import ReferenceCounts
+from monitor.edges.files import read_rows
+from monitor.edges.memory import MemoryStore, SystemClock
+from monitor.edges.prepare import Preparer
+from monitor.edges.reference import as_record, count_reference
+
+
+def settings_of(model: dict[str, Any]) -> Settings:
+    kafka = {"bootstrap_servers": "localhost:9092", "predictions": {"topics": ["p"]}}
+    redis = {"url": "redis://localhost:6379/0"}
+    return Settings.parse({"kafka": kafka, "redis": redis, "models": {"m": model}}, env={})
+
+
+def counted(folder: Path, model: dict[str, Any], text: str) -> ReferenceCounts:
+    (folder / "rows.csv").write_text(text)
+    settings = settings_of({**model, "slices": ["sex"]})
+    found = settings.models["m"]
+
+    async def answered(call: Callable[[], Awaitable[Any]]) -> Any:
+        return await call()
+
+    async def count() -> ReferenceCounts:
+        store = MemoryStore(1, {"m": 60}, SystemClock())
+        records = [as_record(row, found.reference_columns) for row in read_rows(folder / "rows.csv")]
+        assert [set(record["features"]) for record in records] == [{"sex", "age"}] * len(records)
+        return await count_reference(model_plan("m", found, settings), Preparer(store, answered), records)
+
+    return asyncio.run(count())
+
+
+@pytest.mark.parametrize("column", ["value", "limit"])
+def test_numbers_and_their_intervals(tmp_path: Path, column: str) -> None:
+    named = {"interval_high": "p90"} | ({"value": column} if column != "value" else {})
+    model = {"task": "regression", "reference": {"file": str(tmp_path / "rows.csv"), "columns": named}}
+    text = f"sex,age,{column},interval_low,p90,label\nF,30,1200,900,1500,1100\nM,40,24000,20000,25000,26000\n"
+    found = counted(tmp_path, model, text)
+    assert found.values
+    assert found.values[ALL_SLICE].sum() > 0
+    assert found.scalars[ALL_SLICE][Scalar.LABELLED] == 2
+
+
+def test_a_value_is_a_feature_where_the_task_has_no_such_answer(tmp_path: Path) -> None:
+    model = {"reference": {"file": str(tmp_path / "rows.csv"), "columns": {"score": "p"}}}
+    found = counted(tmp_path, model, "sex,age,p,label\nF,30,0.2,0\nM,40,0.9,1\n")
+    assert found.scalars[ALL_SLICE][Scalar.SCORED] == 2
+    columns = settings_of(model).models["m"].reference_columns
+    assert as_record({"value": 3, "p": 0.2}, columns) == {"score": 0.2, "features": {"value": 3}}
