@@ -14,10 +14,7 @@ from dataclasses import dataclass
 
 from tests.chaos.processes import WorkerProcess, closing
 from tests.chaos.proxy import Moment
-from tests.chaos.world import World
-
-SESSION_S = 6.0
-"""Of the workers of a run; see `World`."""
+from tests.chaos.world import SESSION_S, World
 
 _TRAP_S = 20.0
 DAY_S = 86_400

@@ -23,7 +23,7 @@ from tests.chaos import worker
 from tests.chaos.proxy import Moment, Proxy, Trap
 from tests.support.redis_servers import free_port, redis_binary, valkey_binary
 
-_START_S = 30.0
+_START_S = 120.0
 _POLL_S = 0.2
 
 _FORKING = threading.Lock()
@@ -57,7 +57,7 @@ class RedisProcess:
         return redis.Redis(port=self.port, socket_timeout=5)
 
     def start(self) -> None:
-        """Start on the same data and port; returns when it serves."""
+        """Start on the same data and port; returns when it serves: all it has written is read by then."""
         command = [
             redis_binary() or valkey_binary(), "--port", str(self.port), "--bind", "127.0.0.1",
             "--dir", str(self._directory), "--save", "", "--appendonly", "yes", "--appendfsync", "everysec",

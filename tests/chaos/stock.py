@@ -26,7 +26,7 @@ from tests.chaos.faults import Fault
 from tests.chaos.processes import WorkerProcess, fork
 from tests.chaos.traffic import MODELS, SPREAD_S
 from tests.chaos.verdict import ALL
-from tests.chaos.world import Broker, NotRecovered, World
+from tests.chaos.world import SESSION_S, Broker, NotRecovered, World
 
 CATCH_UP_S = 90.0
 _POLL_S = 0.5
@@ -81,7 +81,7 @@ class StockProcess(WorkerProcess):
 
     def _fork(self) -> ForkServerProcess:
         url = f"redis://127.0.0.1:{self.proxy.port}/0"
-        return fork(stock_worker.serve, *self._stock, url, str(self._log))
+        return fork(stock_worker.serve, *self._stock, url, SESSION_S, str(self._log))
 
 
 class StockWorld(World):

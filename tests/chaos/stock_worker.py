@@ -18,7 +18,6 @@ from tests.chaos.traffic import MODELS
 from tests.chaos.worker import output_to
 
 BATCH, WITHIN_S = 500, 1.0
-SESSION_S = 6.0
 
 
 def count_key(kind: str, model: str) -> str:
@@ -37,7 +36,7 @@ def place_of(value: bytes) -> tuple[str, str] | None:
     return (count_key(kind, model), request_id) if model in MODELS else None
 
 
-def serve(bootstrap: str, group: str, topics: list[str], redis_url: str, log: str) -> None:
+def serve(bootstrap: str, group: str, topics: list[str], redis_url: str, session_s: float, log: str) -> None:
     """Be such a worker until told to stop."""
     output_to(log)
     app = faust.App(
@@ -48,9 +47,9 @@ def serve(bootstrap: str, group: str, topics: list[str], redis_url: str, log: st
         consumer_auto_offset_reset="earliest",
         topic_disable_leader=True,
         web_enabled=False,
-        broker_session_timeout=SESSION_S,
+        broker_session_timeout=session_s,
         broker_heartbeat_interval=2,
-        broker_rebalance_timeout=SESSION_S,
+        broker_rebalance_timeout=session_s,
     )
     store = redis.asyncio.Redis.from_url(redis_url)
 

@@ -26,6 +26,9 @@ from tests.support.ends import true_ends
 from tests.support.traffic import SLICES, YOUNG
 
 SHARDS = 2
+SESSION_S = 10.0
+"""A worker that stands still for so long is given up: while a run watches, but not where cores are short."""
+
 CATCH_UP_S = 240.0
 _POLL_S = 0.2
 
@@ -174,6 +177,10 @@ class World:
             },
             "redis": {"shards": SHARDS},
             "models": {"credit": model, "shadow": model | {"schema": str(schema)}},
-            # A session of six seconds: a worker that stands still is given up while a test watches.
-            "worker": {"rebalance_timeout": "3s", "stall_timeout": "20s", "poll_records_max": 500},
+            # A session is twice the rebalance timeout.
+            "worker": {
+                "rebalance_timeout": f"{SESSION_S / 2:.0f}s",
+                "stall_timeout": "30s",
+                "poll_records_max": 500,
+            },
         }
