@@ -1,8 +1,9 @@
 FROM python:3.12-slim AS build
 WORKDIR /src
-COPY pyproject.toml LICENSE README.md ./
+COPY pyproject.toml requirements.lock LICENSE README.md ./
+RUN python -m venv /opt/monitor && /opt/monitor/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
 COPY monitor monitor
-RUN python -m venv /opt/monitor && /opt/monitor/bin/pip install --no-cache-dir '.[parquet]'
+RUN /opt/monitor/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.12-slim
 RUN useradd --create-home --uid 10001 monitor

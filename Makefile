@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check fix bench bench-detection bench-pipeline bench-probes bench-types chaos fuzz schemas clean help
+.PHONY: demo test check fix bench bench-detection bench-pipeline bench-probes bench-types chaos fuzz schemas lock sbom audit clean help
 
 help:  ## What can be done here
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -76,6 +76,23 @@ $(VENV)/.fuzz: $(VENV)/.dev
 
 fuzz: $(VENV)/.fuzz  ## Hostile input under coverage, target by target (ARGS="--target decoder --minutes 60")
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+$(VENV)/tools/.done:
+	$(PYTHON) -m venv $(VENV)/tools
+	$(VENV)/tools/bin/python -m pip install --quiet cyclonedx-bom pip-audit uv
+	@touch $@
+
+lock: $(VENV)/tools/.done  ## Write requirements.lock anew: what the image installs, newest versions, with hashes
+	echo 'setuptools>=77' | $(VENV)/tools/bin/uv pip compile pyproject.toml - --quiet --extra parquet \
+	  --python-version 3.12 --universal --generate-hashes --no-annotate --no-header --no-python-downloads \
+	  --output-file requirements.lock
+
+sbom: $(VENV)/tools/.done  ## Write sbom.json: what is in the image, as CycloneDX
+	$(VENV)/tools/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml \
+	  --output-reproducible --output-format JSON --output-file sbom.json
+
+audit: $(VENV)/tools/.done  ## Hold requirements.lock against the database of known vulnerabilities (needs its service)
+	$(VENV)/tools/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip --strict
 
 clean:  ## Remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .services .fuzz
