@@ -27,6 +27,7 @@ from monitor.core.join import ModelIdentity
 from monitor.core.own_health import STUCK_S, WorkerReport, problems
 from monitor.core.plan import ModelPlan
 from monitor.core.probes.endpoint import Endpoint
+from monitor.core.probes.results import Work
 from monitor.core.schema.compiled import CompiledSchema
 from monitor.core.schema.violations import RECORD
 from monitor.core.slices.assign import SliceAssigner
@@ -62,7 +63,7 @@ from monitor.edges.views import ViewWriter
 from monitor.edges.web.dashboard import dashboard_routes
 from monitor.edges.web.page_data import page
 from monitor.edges.web.server import LOOPBACK_NAMES, Access, WebServer
-from monitor.edges.web.worker_metrics import WorkerState
+from monitor.edges.web.worker_metrics import ProbeUse, WorkerState
 from monitor.edges.web.worker_pages import worker_routes
 from monitor.ports import ModelClient, Partition
 
@@ -281,7 +282,7 @@ class Worker:
         )
         pace_collector()
         try:
-            async with self._web(), alerts, letters, _running(*loops), _thread(evaluator):
+            async with self._web(), alerts, letters, running_loops(*loops), _thread(evaluator):
                 log.info("worker started", extra={"worker": self.name, "topics": list(self._config.topics)})
                 return await run_worker(app, outage=lambda: self._store_away)
         finally:
@@ -326,6 +327,10 @@ class Worker:
             store_up=not self._store_away,
             own=None if evaluator is None else evaluator.own_health,
             judged=judged,
+            probes={
+                name: ProbeUse(prober.budget_rows_per_s, prober.done)
+                for name, prober in self._probers.items()
+            },
         )
 
     async def _open(self) -> None:
@@ -402,7 +407,10 @@ class Worker:
             await self._clock.sleep(_WATCH_S)
             self._watched_s = self._clock.monotonic_s()
             looked_s = None if self._evaluator is None else self._evaluator.looked_s
-            self._report = self._pulse.take(self._flow.standing, joined=self._flow.joined, looked_s=looked_s)
+            asked = {name: prober.done[Work.ROWS] for name, prober in self._probers.items()}
+            self._report = self._pulse.take(
+                self._flow.standing, joined=self._flow.joined, looked_s=looked_s, probe_rows=asked
+            )
             try:
                 await self._ingest.watch()
                 await self._store.beat(self._flow.standing)
@@ -413,7 +421,7 @@ class Worker:
 
 
 @contextlib.asynccontextmanager
-async def _running(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+async def running_loops(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Background loops that end with the body; one that fails is a bug and is logged as such.
 
     A client may answer a cancellation with an error of its own, which a loop takes for an outage and waits

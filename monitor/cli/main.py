@@ -18,10 +18,12 @@ from monitor.cli import (
     init,
     probe,
     probes,
+    rebuild,
     replay,
     run,
     schema,
     slices,
+    status,
     up,
     version,
     violations,
@@ -69,6 +71,7 @@ app.command("init")(init.init)
 app.command("check")(check.check)
 app.command("run")(run.run)
 app.command("dashboard")(dashboard.dashboard)
+app.command("rebuild")(rebuild.rebuild)
 app.command("replay")(replay.replay)
 app.command("slices")(slices.slices)
 app.command("fairness")(fairness.fairness)
@@ -76,5 +79,6 @@ app.command("violations")(violations.violations)
 app.command("probe")(probe.probe)
 app.command("probes")(probes.probes)
 app.command("alerts")(alerts.alerts)
+app.command("status")(status.status)
 app.add_typer(schema.app, name="schema")
 app.command("version")(version.version)

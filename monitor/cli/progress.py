@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
+
+
+class Advance(Protocol):
+    """Says that so many rows more are done."""
+
+    def __call__(self, rows: int = 1) -> None:
+        """Move the bar."""
+        ...
 
 
 @contextmanager
-def progress(total: int | None, quiet: bool, each: int = 100) -> Iterator[Callable[[], None]]:
-    """A function to be called once a row; shows nothing where `quiet` or where nobody watches.
+def progress(total: int | None, quiet: bool, each: int = 100) -> Iterator[Advance]:
+    """A function to be called once a row or for several; silent where `quiet` or where nobody watches.
 
     Args:
         total: rows to come, where that is known.
@@ -37,9 +46,9 @@ def progress(total: int | None, quiet: bool, each: int = 100) -> Iterator[Callab
         task = bars.add_task("rows", total=total, rate="")
         waiting = 0
 
-        def advance() -> None:
+        def advance(rows: int = 1) -> None:
             nonlocal waiting
-            waiting += 1
+            waiting += rows
             if waiting >= each:
                 speed = bars.tasks[0].speed
                 bars.update(task, advance=waiting, rate=f"{speed:,.0f}/s" if speed else "")

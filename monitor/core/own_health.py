@@ -53,6 +53,7 @@ class WorkerReport(BaseModel):
         rewinds, conflicts, retries: partitions sent back, flushes computed again, calls repeated.
         recent: topic → records read and records rejected in the last `RECENT_S`.
         evaluator_age_s: since its evaluator finished a look at every model; None before the first.
+        probe_rows: model → rows its prober asked.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -73,6 +74,7 @@ class WorkerReport(BaseModel):
     retries: int = 0
     recent: dict[str, tuple[int, int]] = Field(default_factory=dict)
     evaluator_age_s: float | None = None
+    probe_rows: dict[str, int] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -116,6 +117,9 @@ class Prober:
         client: of the model, within the budget.
         clock: for pacing.
         owner: of the results, unique to this process and model.
+
+    Attributes:
+        done: what it did since its start, by `Work`.
     """
 
     def __init__(
@@ -133,6 +137,12 @@ class Prober:
         self._features: dict[str, int] | None = None
         self._sets: dict[str, int] = {}
         self._work = dict.fromkeys(Work, 0)
+        self.done: Counter[Work] = Counter()
+
+    @property
+    def budget_rows_per_s(self) -> float:
+        """Rows a second, of all workers together."""
+        return self._model.budget_rows_per_s
 
     def offer(self, batch: PredictionBatch, members: Ints) -> None:
         """Take in the few rows of a counted batch that are in the sample. Never waits.
@@ -234,6 +244,7 @@ class Prober:
             heard, [probe.name for probe in PROBES], numbers.get, lambda name: self._sets.get(name) or None
         )
         work, self._work = self._work, dict.fromkeys(Work, 0)
+        self.done.update(work)
         for cell, amount in work.items():
             if amount:
                 added.add((PROBE_WORK.name, ALL_SLICE), int(cell), amount)

@@ -31,7 +31,12 @@ class Pulse:
         self._marks: deque[tuple[float, dict[str, int], dict[str, int]]] = deque()
 
     def take(
-        self, standing: Mapping[Partition, tuple[int, int]], *, joined: bool, looked_s: float | None
+        self,
+        standing: Mapping[Partition, tuple[int, int]],
+        *,
+        joined: bool,
+        looked_s: float | None,
+        probe_rows: Mapping[str, int] | None = None,
     ) -> WorkerReport:
         """A report.
 
@@ -39,6 +44,7 @@ class Pulse:
             standing: of each partition read, (next offset, end).
             joined: the group gave this worker its part.
             looked_s: when its evaluator last finished a look, on the clock; None before the first.
+            probe_rows: model → rows its prober asked.
         """
         now_s = self._clock.monotonic_s()
         progress = self._progress
@@ -64,6 +70,7 @@ class Pulse:
             retries=progress.retries,
             recent=self._recent(now_s),
             evaluator_age_s=None if looked_s is None else round(now_s - looked_s, 1),
+            probe_rows=dict(probe_rows or {}),
         )
 
     def _ages_s(self, standing: Mapping[Partition, tuple[int, int]], now_s: float) -> list[float]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
-import subprocess
 import time
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -46,6 +44,7 @@ from monitor.ports import (
     RankedCase,
     StubWrite,
 )
+from tests.support.certificates import certificate
 from tests.support.redis_servers import Server, free_port, redis_binary, running, valkey_binary
 
 ROOT = Path(__file__).parents[2]
@@ -271,20 +270,6 @@ async def test_tls_is_never_given_up_for_plaintext(server: Server) -> None:
     with pytest.raises(StoreUnavailable):
         await store.open()
     await store.close()
-
-
-def certificate(directory: Path, name: str) -> tuple[str, str]:
-    """A certificate of 127.0.0.1 that is its own authority, and its key."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("needs openssl")
-    made, key = directory / f"{name}.pem", directory / f"{name}.key"
-    subject = "-subj /CN=redis.test -addext subjectAltName=IP:127.0.0.1"
-    request = f"{openssl} req -x509 -newkey rsa:2048 -nodes -days 1 {subject}"
-    subprocess.run(
-        [*request.split(), "-keyout", str(key), "-out", str(made)], check=True, capture_output=True
-    )
-    return str(made), str(key)
 
 
 async def refused(url: str, access: RedisAccess) -> None:

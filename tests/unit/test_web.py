@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -11,14 +12,18 @@ import pytest
 from monitor.config import Settings
 from monitor.core.errors import SettingsError
 from monitor.core.own_health import Lost, Outbox, OwnHealth, WorkerReport
+from monitor.core.probes.results import Work
 from monitor.edges.evaluator import Judged
 from monitor.edges.web.prometheus import render
 from monitor.edges.web.server import LOOPBACK_NAMES, Access, WebServer
-from monitor.edges.web.worker_metrics import SLICES_MAX, WorkerState, families
+from monitor.edges.web.worker_metrics import SLICES_MAX, ProbeUse, WorkerState, families
 from monitor.edges.web.worker_pages import worker_routes
 
 TOKEN = "a-token-of-some-length"
 WELL = WorkerState(WorkerReport(worker="w", joined=True), "1")
+FULL = WorkerState(
+    WorkerReport(worker="w", evaluator_age_s=1.0), "1", own=OwnHealth(0), judged={"m": Judged((), 0, {})}
+)
 ILL = WorkerState(WorkerReport(worker="w"), "1", problems=("the store does not answer",))
 
 
@@ -94,6 +99,21 @@ def test_metrics_name_everything_and_escape_hostile_names() -> None:
     (accuracy,) = [line for line in lines if line.startswith("monitor_slice_metric{")]
     assert r'slice="x=\"\\\n</script>",metric="accuracy"} 0.8' in accuracy
     assert sum(line.startswith("monitor_slice_metric_low{") for line in lines) == 1
+
+
+def test_probes_are_told_with_their_budget() -> None:
+    state = WorkerState(WELL.report, "1", probes={"m": ProbeUse(50.0, {Work.ROWS: 7, Work.DROPPED: 2})})
+    lines = render(families(state)).splitlines()
+    assert 'monitor_probe_budget_rows_per_second{model="m"} 50' in lines
+    assert 'monitor_probe_work_total{model="m",what="rows"} 7' in lines
+    assert 'monitor_probe_work_total{model="m",what="dropped"} 2' in lines
+    assert 'monitor_probe_work_total{model="m",what="errors"} 0' in lines
+
+
+def test_every_metric_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    names = {family.name for family in families(FULL)}
+    assert {name for name in names if f"`{name}`" not in page} == set()
 
 
 def test_the_number_of_series_is_bounded() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from monitor.app import _running
+from monitor.app import running_loops
 
 
 def test_a_loop_that_takes_a_cancellation_for_an_outage_is_told_again() -> None:
@@ -22,7 +22,7 @@ def test_a_loop_that_takes_a_cancellation_for_an_outage_is_told_again() -> None:
 
     async def go() -> None:
         async with asyncio.timeout(30):
-            async with _running(stubborn()):
+            async with running_loops(stubborn()):
                 await asyncio.sleep(0)
 
     asyncio.run(go())

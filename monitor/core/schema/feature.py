@@ -280,10 +280,11 @@ class Feature(Strict):
 
     @property
     def expected(self) -> str:
-        """What the schema asks for, in words."""
+        """What the schema asks for, in words; sensitive categories are counted, not named."""
         parts = [_NOUNS[self.type]]
         if self.type is FeatureType.CATEGORY and self.closed:
-            parts = ["one of " + _listed(self.categories or ())]
+            values = self.categories or ()
+            parts = [f"one of {len(values)} categories" if self.sensitive else "one of " + _listed(values)]
         low, high = self.minimum, self.maximum
         if low is not None and high is not None:
             parts.append(f"between {number_text(low)} and {number_text(high)}")

@@ -166,6 +166,19 @@ class RedisReader:
             )
         return answer
 
+    def run_id(self) -> str:
+        """Which server answers, however it is addressed; a restart is another one."""
+        info = self._link.call("INFO", "server")
+        return str(info["run_id"])
+
+    def starts(self) -> dict[Partition, int]:
+        """Where each partition began to be counted."""
+        answer: dict[Partition, int] = {}
+        for name, text in self._link.call("HGETALL", keys.PARTITIONS).items():
+            topic, _, number = name.decode().rpartition("-")
+            answer[Partition(topic, int(number))] = int(text.partition(b":")[0])
+        return answer
+
     def evidence(self, model: str, name: str) -> list[bytes]:
         """See `monitor.ports.EvaluatorStore.evidence`; `name` as in the flush, `MODEL/` in front or not."""
         full = name if name.startswith(f"{model}/") else f"{model}/{name}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from monitor.core.own_health import OwnHealth, WorkerReport
+from monitor.core.probes.results import Work
 from monitor.core.records import AlertState
 from monitor.edges.evaluator import Judged
 from monitor.edges.views import JOIN_VIEW
@@ -20,6 +21,19 @@ WINDOWS: Final = ("5m", "1h")
 
 Labels = Mapping[str, str]
 Views = Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class ProbeUse:
+    """What a prober did, and what it may do.
+
+    Attributes:
+        budget_rows_per_s: most rows a second, of all workers together.
+        done: work → how much, since the start.
+    """
+
+    budget_rows_per_s: float
+    done: Mapping[Work, int]
 
 
 @dataclass(frozen=True)
@@ -38,6 +52,7 @@ class WorkerState:
         store_up: the store answered at the last look.
         own: as the store has it; None before the first answer.
         judged: the models it judges.
+        probes: model → what its prober here did.
     """
 
     report: WorkerReport
@@ -51,6 +66,7 @@ class WorkerState:
     store_up: bool = False
     own: OwnHealth | None = None
     judged: Mapping[str, Judged] = field(default_factory=dict)
+    probes: Mapping[str, ProbeUse] = field(default_factory=dict)
 
 
 def families(state: WorkerState) -> Iterator[Family]:
@@ -59,6 +75,22 @@ def families(state: WorkerState) -> Iterator[Family]:
     if state.own is not None:
         yield from _of_monitor(state.own)
     yield from _of_models(state)
+    yield from _of_probes(state.probes)
+
+
+def _of_probes(probes: Mapping[str, ProbeUse]) -> Iterator[Family]:
+    yield Family(
+        "monitor_probe_budget_rows_per_second", "gauge", "Most rows a second, of all workers together.",
+        [({"model": model}, use.budget_rows_per_s) for model, use in sorted(probes.items())],
+    )  # fmt: skip
+    yield Family(
+        "monitor_probe_work_total", "counter", "What probing did here.",
+        [
+            ({"model": model, "what": work.name.lower()}, use.done.get(work, 0))
+            for model, use in sorted(probes.items())
+            for work in Work
+        ],
+    )  # fmt: skip
 
 
 def _of_worker(state: WorkerState) -> Iterator[Family]:
