@@ -21,7 +21,8 @@ def test_every_key_is_documented() -> None:
             continue
         arguments = ["mon:S" if parameter == "slot" else "S" if parameter == "number" else "M"
                      for parameter in inspect.signature(function).parameters]  # fmt: skip
-        made.append(function(*arguments))
+        named = function(*arguments)
+        made += [named] if isinstance(named, str) else named
     for key in made:
         # The part that tells a key from others: `{mon:S}:fence` → `:fence`, `{mon:S}:c:M:M:` → `:c:M:`.
         told_by = re.sub(r"(:M)+:?$", ":M", key.removeprefix("{mon:S}").removeprefix("{mon:eval:M}"))
