@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # Apache Kafka for the broker tests: one node in KRaft mode, from Maven Central, without Docker.
 #
-#   .ci/kafka/start.sh PORT DIR
+#   .ci/kafka/start.sh PORT DIR [PROPERTIES]
 #
 # Listens on 127.0.0.1:PORT (and PORT + 1 for its controller), keeps jars, data and log in DIR, returns once
 # it serves, and leaves its process id in DIR/kafka.pid: `kill "$(cat DIR/kafka.pid)"` ends it.
-# Needs Java 17 or later and Maven. Started again on the same DIR it has the same topics.
+# Needs Java 17 or later and Maven. Started again on the same DIR it has the same topics. PROPERTIES is a file
+# whose lines are added to the server's own.
 set -euo pipefail
 
-if [ $# -ne 2 ]; then
-  sed -n '2,9s/^# \{0,1\}//p' "$0"
+if [ $# -lt 2 ] || [ $# -gt 3 ]; then
+  sed -n '2,10s/^# \{0,1\}//p' "$0"
   exit 2
 fi
 port=$1
@@ -45,6 +46,7 @@ group.min.session.timeout.ms=1000
 message.max.bytes=16777216
 replica.fetch.max.bytes=16777216
 PROPERTIES
+if [ $# -eq 3 ]; then cat "$3" >> "$dir/server.properties"; fi
 
 cat > "$dir/log4j2.xml" <<'LOG4J'
 <Configuration status="ERROR">
