@@ -18,6 +18,9 @@ _KINDS_MAX: Final = 1_000
 class JsonFormatter(logging.Formatter):
     """A record as one line: time, level, logger, message, what was given as `extra`, and the error if any.
 
+    An error that a client library tells, of a connection that went away for example, is named without its
+    traceback: where in the library it came up helps nobody.
+
     >>> record = logging.makeLogRecord({"created": 0.5, "levelname": "INFO", "name": "monitor"})
     >>> record.msg, record.partition = "ready", "predictions-0"
     >>> JsonFormatter().format(record)
@@ -36,7 +39,11 @@ class JsonFormatter(logging.Formatter):
         }
         line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info and record.exc_info[1] is not None:
-            line["error"] = self.formatException(record.exc_info)
+            error = record.exc_info[1]
+            ours = record.name.partition(".")[0] not in _CHATTY
+            line["error"] = (
+                self.formatException(record.exc_info) if ours else f"{type(error).__name__}: {error}"
+            )
         return json_text(line, default=str)
 
 
