@@ -88,10 +88,20 @@ async def test_what_is_fixed_at_first_start_stays(
     await more.close()
 
 
-async def test_another_layout_is_refused(server: Server, raw: redis.Redis) -> None:
-    raw.hset(keys.META, "layout_version", "0")
+@pytest.mark.parametrize("fact", ["layout_version", "stub_version", "scripts_version"])
+@pytest.mark.parametrize("off", [-1, 1])
+async def test_another_version_older_or_newer_is_refused(
+    server: Server, raw: redis.Redis, fact: str, off: int
+) -> None:
+    first = RedisStore(server.url, 1, {})
+    await first.open()
+    await first.close()
+    recorded = int(raw.hget(keys.META, fact) or b"")  # type: ignore[arg-type]
+    raw.hset(keys.META, fact, recorded + off)
     store = RedisStore(server.url, 1, WAITS)
-    with pytest.raises(StoreRefused, match="another version"):
+    with pytest.raises(
+        StoreRefused, match=f"another version .*{fact} is {recorded + off}.*an empty database"
+    ):
         await store.open()
     await store.close()
     assert raw.hkeys(keys.META) != [] and b"label_wait_s:m" not in raw.hkeys(keys.META)  # noqa: PT018

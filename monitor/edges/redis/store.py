@@ -15,6 +15,7 @@ from zlib import crc32
 
 from monitor.core.counters import LAYOUT_VERSION
 from monitor.core.errors import StoreRefused
+from monitor.core.join import STUB_VERSION
 from monitor.core.understood import understood
 from monitor.edges.redis import keys
 from monitor.edges.redis.link import AsyncLink, RedisAccess
@@ -36,6 +37,10 @@ from monitor.ports import (
 
 STUB_PARTS: Final = 256
 """Default number of hashes a generation of stubs is split in, per model and shard."""
+
+SCRIPTS_VERSION: Final = 1
+"""Of the forms that scripts write and others read: fences, generations, registries, outboxes, leases. Scripts
+themselves go by their digest, so two versions with the same forms run side by side."""
 
 LOST: Final = Fence(-1)
 """The fence of a registered partition that the store has lost."""
@@ -99,6 +104,8 @@ class RedisStore:
                 )
         shape = {
             "layout_version": LAYOUT_VERSION,
+            "stub_version": STUB_VERSION,
+            "scripts_version": SCRIPTS_VERSION,
             "shards": self._shards,
             "stub_parts": self._plan.parts,
         }
@@ -318,11 +325,13 @@ class RedisStore:
         return {name: (there, str(ours)) for (name, ours), there in pairs if there != str(ours)}
 
 
+_OF_ANOTHER_VERSION: Final = (
+    "this Redis database was written by another version of the monitor ({name} is {recorded}, of this one "
+    "{ours}): run that version, or give this one an empty database"
+)
+
 _WAYS_OUT: Final = {
-    "layout_version": (
-        "this Redis database was written by another version of the monitor (counter layout {recorded}, "
-        "this one is {ours}): run that version, or give this one an empty database"
-    ),
+    **dict.fromkeys(("layout_version", "stub_version", "scripts_version"), _OF_ANOTHER_VERSION),
     "shards": (
         "this Redis database has {recorded} shards and the settings say {ours}: "
         "set redis.shards to {recorded}, or give the monitor an empty database"
