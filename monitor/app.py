@@ -9,6 +9,7 @@ import os
 import secrets
 import socket
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from importlib.metadata import version
 from typing import Any, Final
@@ -256,6 +257,7 @@ class Worker:
             if source.start == "latest"
             for topic in source.topics
         }
+        self._first_partitions: dict[str, int] = {}
         self._store_away = True
         self._pulse = Pulse(self.name, self._ingest.progress, self._ingest.flush_times, self._clock)
         self._report = WorkerReport(worker=self.name)
@@ -345,6 +347,8 @@ class Worker:
         cluster = await asyncio.to_thread(topics.cluster_id, self._config.connection)
         ids = await asyncio.to_thread(topics.topic_ids, self._config.connection, names)
         await self._store.bind(cluster, ids)
+        found = await asyncio.to_thread(topics.partitions, self._config.connection, names)
+        self._first_partitions = await self._store.first_partitions(Counter(p.topic for p in found))
 
     async def _new_evaluator(self) -> Evaluator:
         settings = self._settings
@@ -388,9 +392,11 @@ class Worker:
         return await until_answered(call, self._clock, lambda: None)
 
     async def _positions(self, bounds: Mapping[Partition, Bounds]) -> Mapping[Partition, int]:
+        first = self._first_partitions
         starts = {
-            partition: kept.end if partition.topic in self._from_latest else kept.earliest
-            for partition, kept in bounds.items()
+            # All that lies in a partition that was added came after the start, whatever the settings say.
+            p: kept.end if p.topic in self._from_latest and p.number < first[p.topic] else kept.earliest
+            for p, kept in bounds.items()
         }
         return await self._ingest.take(starts)
 

@@ -96,7 +96,7 @@ async def test_another_version_older_or_newer_is_refused(
     first = RedisStore(server.url, 1, {})
     await first.open()
     await first.close()
-    recorded = int(raw.hget(keys.META, fact) or b"")  # type: ignore[arg-type]
+    recorded = int(raw.hget(keys.META, fact) or b"")
     raw.hset(keys.META, fact, recorded + off)
     store = RedisStore(server.url, 1, WAITS)
     with pytest.raises(
@@ -129,6 +129,14 @@ async def test_a_lost_registry_makes_no_partition_new(server: Server, raw: redis
     assert await store.fences([P]) == {P: [Fence(5), Fence(-1)]}
     await store.register({P: 9})
     assert await store.fences([P]) == {P: [Fence(5), Fence(-1)]}
+    await store.close()
+
+
+async def test_partitions_that_were_added_are_told_from_the_first(server: Server) -> None:
+    store = RedisStore(server.url, 1, WAITS)
+    await store.open()
+    assert await store.first_partitions({"predictions": 2}) == {"predictions": 2}
+    assert await store.first_partitions({"predictions": 5, "labels": 3}) == {"predictions": 2, "labels": 3}
     await store.close()
 
 

@@ -138,6 +138,18 @@ class RedisStore:
                     "docs/redis.md says how to go on with the counts kept"
                 )
 
+    async def first_partitions(self, counts: Mapping[str, int]) -> dict[str, int]:
+        """How many partitions each topic had when it was first read, given how many it has now.
+
+        Those beyond were added since: whatever lies in them came after.
+        """
+        facts = {f"partitions:{topic}": count for topic, count in counts.items()}
+        differing = await self._record(keys.KAFKA, facts)
+        return {
+            topic: int(differing[name][0]) if (name := f"partitions:{topic}") in differing else count
+            for topic, count in counts.items()
+        }
+
     async def register(self, starts: Mapping[Partition, int]) -> None:
         """See `monitor.ports.Store.register`.
 
