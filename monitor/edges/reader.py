@@ -63,6 +63,7 @@ from monitor.edges.window_reader import (
     Question,
     WindowReader,
     add,
+    checked_level,
     duration_s,
 )
 from monitor.ports import CounterReader
@@ -128,6 +129,7 @@ class MetricsReader:
             QueryError: nothing is counted for the model, no traffic in `since`, no such metric, or `wait` is
                 not a duration.
         """
+        level = checked_level(level)
         maturity = Maturity(ready_at, None if wait is None else duration_s(wait))
         task = self._names.task(model)
         estimated = set(ESTIMATES_OF[task.name])
@@ -368,7 +370,7 @@ class MetricsReader:
         """
         task = self._names.task(model)
         chosen = metric_named(metric, task.name)
-        step_s = duration_s(step)
+        step_s, level = duration_s(step), checked_level(level)
         if step_s == 0:
             raise QueryError("a step is at least one second")
         slice_id = self._names.slice_id(model, slice_ or {})

@@ -28,12 +28,16 @@ from monitor.core.counters import (
     Tier,
 )
 from monitor.core.errors import QueryError
-from monitor.core.times import format_duration, format_instant, parse_duration, parse_instant
+from monitor.core.times import INSTANT_END_MS, format_duration, format_instant, parse_duration, parse_instant
 from monitor.core.windows import Extent, Part, Window, decompose, step_of
 from monitor.ports import CounterReader
 
 Duration = str | int | float | timedelta
 Instant = str | int | float | datetime
+
+_LONGEST_S: Final = 100 * 31_557_600
+_LATEST_S: Final = INSTANT_END_MS // 1000 - _LONGEST_S
+"""The end of a window, so that the longest step that begins before it is over before dates end."""
 
 _UNITS: Final = {1: "second", 60: "minute", 3_600: "hour", 86_400: "day"}
 
@@ -107,8 +111,8 @@ class WindowReader:
             if from_ is not None or to is not None:
                 raise QueryError("a window is either since, or from and to")
             return self._since(model, extent, duration_s(since))
-        from_s = extent.begin_s if from_ is None else _instant_ms(from_) // 1000
-        to_s = extent.end_s if to is None else -(-_instant_ms(to) // 1000)
+        from_s = extent.begin_s if from_ is None else min(_instant_ms(from_) // 1000, _LATEST_S)
+        to_s = extent.end_s if to is None else min(-(-_instant_ms(to) // 1000), _LATEST_S)
         if from_s >= to_s:
             raise QueryError(
                 f"an empty window: from {format_instant(from_s)} to {format_instant(to_s)}; "
@@ -295,9 +299,23 @@ def duration_s(value: Duration) -> int:
         QueryError: not a duration.
     """
     try:
-        return parse_duration(value)
+        found = parse_duration(value)
     except ValueError as error:
         raise QueryError(str(error)) from None
+    if found > _LONGEST_S:
+        raise QueryError(f"longer than a hundred years: {format_duration(found)}")
+    return found
+
+
+def checked_level(level: float) -> float:
+    """A confidence level.
+
+    Raises:
+        QueryError: not in (0, 1).
+    """
+    if not 0 < level < 1:
+        raise QueryError(f"a confidence level lies between 0 and 1, not at {level}")
+    return level
 
 
 def _instant_ms(value: Instant) -> int:

@@ -16,6 +16,8 @@ from monitor.core.probes.space import FeatureSpace
 
 Features = Mapping[str, Any]
 
+_SCORE_MAX: Final = 1e100
+
 SAME: Final = 1e-9
 """Scores closer than this are one score: sums of floats in another order differ by less."""
 
@@ -25,7 +27,7 @@ class Answer:
     """One answer of a model to one row: a score, or why there is none.
 
     Attributes:
-        score: of the positive class, or the value a regression predicts; finite.
+        score: of the positive class, or the value a regression predicts; see `is_score`.
         decision: as the model said it, 0 or 1 or a number of a class; None where a threshold decides.
         error: a short class of error, "http 400", "refused", "not a number".
 
@@ -40,6 +42,15 @@ class Answer:
     def __post_init__(self) -> None:
         if (self.score is None) == (self.error is None):
             raise ValueError("an answer is a score or an error")
+
+
+def is_score(value: float) -> bool:
+    """Whether a number can be a score: finite, and small enough that squares of differences are.
+
+    >>> [is_score(value) for value in (0.5, -1e9, float("nan"), 1e308)]
+    [True, True, False, False]
+    """
+    return abs(value) <= _SCORE_MAX
 
 
 Answers = Sequence[Answer]

@@ -28,6 +28,9 @@ IQR_OF_TAILS: Final = 1.349 / 4.653
 """Interquartile range over the distance of the 1 % and 99 % quantiles, of a normal distribution: what a unit
 is where more than half of the values are one value and the interquartile range is nothing."""
 
+_FAR: Final = 1e9
+"""Interquartile ranges: what lies further away is as far, and still a number."""
+
 DECIMALS_MAX: Final = 4
 """A reference whose values need more decimals than this is continuous."""
 
@@ -116,10 +119,10 @@ class Axis:
         return float(np.interp(value, self.quantiles, self.levels, left=0.0, right=1.0))
 
     def distance(self, one: Any, other: Any) -> float:
-        """Between two values: in interquartile ranges; two categories are 1 apart."""
+        """Between two values: in interquartile ranges, at most `_FAR`; two categories are 1 apart."""
         if not self.numeric:
             return float(one != other)
-        return abs(float(other) - float(one)) / self.unit
+        return min(abs(float(other) - float(one)) / self.unit, _FAR)
 
     def travelled(self, one: Any, other: Any) -> float:
         """Share of the reference between two values; two categories are 1 apart."""

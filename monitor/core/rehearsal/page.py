@@ -35,12 +35,14 @@ def page(document: Mapping[str, Any]) -> str:
         ]
     )
     title = escape(f"Probes of {about['model']}")
-    return (
+    text = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         f"<title>{title}</title><style>{STYLE}</style></head><body><main>{body}</main></body></html>\n"
     )
+    # A lone surrogate, which JSON can carry, has no UTF-8 form.
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _head(document: Mapping[str, Any]) -> str:

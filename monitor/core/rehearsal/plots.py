@@ -220,7 +220,8 @@ def _range(scores: Sequence[float]) -> tuple[float, float]:
     if not scores or (min(scores) >= 0 and max(scores) <= 1):
         return 0.0, 1.0
     low, high = min(scores), max(scores)
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+    room = max(0.5, 1e-6 * abs(low))
+    return (low, high) if high > low else (low - room, high + room)
 
 
 def _shade(score: float, low: float, middle: float, high: float) -> str:

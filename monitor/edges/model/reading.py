@@ -10,14 +10,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
 from monitor.core.mapping import parse_path
-from monitor.core.probes.answers import Answer
+from monitor.core.probes.answers import Answer, is_score
 from monitor.core.probes.endpoint import Endpoint, Failure
 
 _LISTS: Final = ("predictions", "scores", "probabilities", "results", "outputs", "data")
@@ -184,7 +183,7 @@ def _finite(value: float) -> float | Failure:
         number = float(value)
     except OverflowError:
         return Failure.NOT_A_NUMBER
-    return number if math.isfinite(number) else Failure.NOT_A_NUMBER
+    return number if is_score(number) else Failure.NOT_A_NUMBER
 
 
 def _walk(value: Any, steps: Steps) -> Any:

@@ -8,7 +8,6 @@ any user, which browsers ask for.
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -66,11 +65,11 @@ class Access:
         if scheme.lower() == "basic":
             try:
                 shown = base64.b64decode(shown, validate=True).decode().partition(":")[2]
-            except (binascii.Error, UnicodeDecodeError):
+            except ValueError:  # not base64, not ASCII, not text
                 return False
         elif scheme.lower() != "bearer":
             return False
-        return hmac.compare_digest(shown.strip().encode(), self.token.encode())
+        return hmac.compare_digest(shown.strip().encode("utf-8", "surrogateescape"), self.token.encode())
 
     def serves(self, host: str) -> bool:
         """Whether a Host header is one of ours.

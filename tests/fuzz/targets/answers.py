@@ -10,7 +10,7 @@ import json
 import math
 from functools import cache
 
-from monitor.core.probes.answers import Answer, Subject
+from monitor.core.probes.answers import Answer, Subject, is_score
 from monitor.core.probes.endpoint import Endpoint, Failure, Format
 from monitor.core.probes.space import FeatureSpace
 from monitor.core.schema import Feature, FeatureSchema
@@ -54,7 +54,7 @@ def run(data: bytes) -> None:
     assert len(answers) == count, "one answer a row"
     for answer in answers:
         assert (answer.score is None) != (answer.error is None), "a score or an error"
-        assert answer.score is None or math.isfinite(answer.score)
+        assert answer.score is None or is_score(answer.score)
         assert answer.decision is None or type(answer.decision) is int
         assert answer.decision is None or -_INT64 <= answer.decision < _INT64, "a decision can be counted"
         json.dumps(answer.decision, allow_nan=False)

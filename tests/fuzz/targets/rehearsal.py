@@ -15,8 +15,9 @@ from zlib import crc32
 
 from monitor.cli.common import console
 from monitor.cli.probe_tables import print_rehearsal
-from monitor.core.errors import ServiceError
+from monitor.core.errors import SchemaError, ServiceError
 from monitor.core.probes import Answer, Constraints, FeatureSpace
+from monitor.core.probes.answers import is_score
 from monitor.core.probes.pairs import pairs_of
 from monitor.core.rehearsal.page import page
 from monitor.core.schema.inference import infer
@@ -118,7 +119,7 @@ def _answer(feed: Feed) -> Answer:
         score = float(feed.number())
     except OverflowError:
         score = 1e308
-    score = score if score - score == 0 else 0.5  # what is not finite is no score: the client saw to it
+    score = score if is_score(score) else 0.5  # the client saw to it
     return Answer(score, feed.pick((None, 0, 1, -1, 2**31)))
 
 
@@ -128,7 +129,10 @@ def run(data: bytes) -> None:
     names = [feed.text() or "age" for _ in range(1 + feed.below(3))]
     rows = [{name: feed.value(1) for name in names} for _ in range(2 + feed.below(4))]
     rows += [{name: (feed.pick(("a", "b")) if n else feed.below(99)) for n, name in enumerate(names)}] * 3
-    schema = infer(rows)
+    try:
+        schema = infer(rows)
+    except SchemaError:
+        return
     protected = tuple(name for name in schema.features if feed.flag())
     space = FeatureSpace.of(schema, Constraints(protected=protected), pairs_of(schema, rows))
     records = [{"features": row, "request_id": feed.text()} for row in rows]
