@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from monitor.core.counters import Kind, Tier
+from monitor.core.errors import QueryError
 from monitor.core.times import format_instant
 
 _AHEAD_S: Final = 60
@@ -77,6 +78,9 @@ class Extent:
         return min(max(kept_s, self.lost.get(tier.name, 0)), self.end_s)
 
 
+PARTS_MAX: Final = 10_000
+"""Buckets of one window: 27 years of days."""
+
 Part = tuple[Tier, int]
 """A tier and the start of one of its buckets, epoch seconds."""
 
@@ -132,6 +136,7 @@ def decompose(kind: Kind, tiers: Sequence[Tier], extent: Extent, from_s: int, to
 
     Raises:
         ValueError: the window is empty, or `kind` is in no tier.
+        QueryError: more than `PARTS_MAX` buckets: of a store in which records lie that bear the year 9999.
     """
     if to_s <= from_s:
         raise ValueError(f"an empty window: {format_instant(from_s)} to {format_instant(to_s)}")
@@ -156,6 +161,11 @@ def decompose(kind: Kind, tiers: Sequence[Tier], extent: Extent, from_s: int, to
         tier = _next(kept_from_s, position_s, limit_s)
         parts.append((tier, position_s))
         position_s += tier.bucket_s
+        if len(parts) > PARTS_MAX:
+            raise QueryError(
+                f"{format_instant(begin_s)} to {format_instant(end_s)} is more than {PARTS_MAX:,} buckets; "
+                "ask for a shorter window"
+            )
     return Window(from_s, to_s, answered_from_s, to_s if free_right else position_s, tuple(parts))
 
 

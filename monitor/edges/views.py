@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Final
 
@@ -13,6 +14,7 @@ from monitor.ports import Clock
 WINDOWS: Final = {"5m": 0.0, "1h": 15.0, "24h": 60.0}
 """Window → seconds for which its figures stand: a day changes little in a minute, and its curves are dear."""
 
+_APART: Final = frozenset(',="')
 JOIN_WINDOW: Final = "1h"
 JOIN_VIEW: Final = f"join/{JOIN_WINDOW}"
 """What the label join did, in a view of its own."""
@@ -58,10 +60,16 @@ class ViewWriter:
 def slice_name(slice_: Mapping[str, str]) -> str:
     """A slice in a key: `all`, `sex=Female`, `race=Black,sex=Female`.
 
-    >>> slice_name({}), slice_name({"sex": "Female"})
-    ('all', 'sex=Female')
+    What holds a comma, an equals sign or a quotation mark is in quotes: no value can pass for another slice.
+
+    >>> slice_name({}), slice_name({"sex": "Female"}), slice_name({"sex": "F,race=B"})
+    ('all', 'sex=Female', 'sex="F,race=B"')
     """
-    return ",".join(f"{feature}={value}" for feature, value in sorted(slice_.items())) or "all"
+    return ",".join(f"{_part(feature)}={_part(value)}" for feature, value in sorted(slice_.items())) or "all"
+
+
+def _part(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False) if _APART.intersection(text) else text
 
 
 def fields(report: SliceReport) -> dict[str, str]:

@@ -24,7 +24,7 @@ CPU_S_MAX = 5.0
 GROWTH_KB_MAX = 300_000
 """By how much one input may raise the peak of memory."""
 
-_HANG_S = 120
+_HANG_S = 60
 _RSS_MB_MAX = 2_500
 
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from monitor.core.counters import RANKING_ROW, CellKey, Counts
 from monitor.core.errors import StoreUnavailable
 from monitor.core.own_health import Lost, Outbox, OwnHealth, WorkerReport
+from monitor.core.times import INSTANT_END_MS
 from monitor.core.understood import understood
 from monitor.edges.redis import keys
 from monitor.edges.redis.link import Link, RedisAccess
@@ -100,6 +101,8 @@ class RedisReader:
         names = [keys.buckets(shard, model, tier) for shard in self._shards]
         ends = self._link.many(("ZRANGE", name, end, end) for name in names for end in (0, -1))
         found = [int(bucket) for end in ends for bucket in end]
+        if not all(0 <= bucket < INSTANT_END_MS // 1000 for bucket in found):
+            raise ValueError("no time")
         return (min(found), max(found)) if found else None
 
     def now_ms(self) -> int:
