@@ -189,7 +189,7 @@ def found_enough(url: str) -> bool:
 
 
 async def until(holds: Callable[[], bool], directory: Path) -> None:
-    deadline_s = time.monotonic() + 200
+    deadline_s = time.monotonic() + 300
     while not await asyncio.to_thread(holds):
         assert time.monotonic() < deadline_s, (directory / "worker.log").read_text()[-4_000:]
         await asyncio.sleep(0.5)
