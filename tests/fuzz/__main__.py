@@ -1,9 +1,9 @@
 """Fuzzing by turns: `python -m tests.fuzz --target decoder --minutes 60`; every target a minute if left out.
 
 Each stretch is a process of its own. Its corpus grows in `--work` and is kept between campaigns; inputs that
-broke something are kept in `tests/fuzz/findings/TARGET`, where `make test` replays them. `--keep` writes the
-smallest inputs that reach what the work corpus reaches into `tests/fuzz/corpus`. With `--journal` minutes are
-added to the journal, and the report is written from it.
+broke something are kept in `tests/fuzz/findings/TARGET`, where `make test` replays them. `--keep` writes some
+of the work corpus into `tests/fuzz/corpus`. With `--journal` minutes are added to the journal, and the report
+is written from it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +28,7 @@ from tests.fuzz.targets import NAMES, target_named
 _STRETCH_S = 300
 _SPARE_S = 240
 _CORPUS_BYTES = 14_000
+_CORPUS_FILES = 50
 """Of one target, so that all of them stay small."""
 
 
@@ -72,25 +72,20 @@ def stretch(target: str, seconds: int, work: Path) -> dict[str, Any]:
     return entry
 
 
-def keep_smallest(target: str, work: Path) -> int:
-    """Bytes of the corpus in the repository, written anew from the work corpus."""
-    with tempfile.TemporaryDirectory(prefix="fuzz-merge-") as merged:
-        command = [
-            sys.executable, "-m", "tests.fuzz.engine", "--target", target, "--seconds", "0", "--work", merged,
-            "--findings", str(FINDINGS / target), "--said", str(work / f"{target}.json"), "--merge",
-            str(work / target),
-        ]  # fmt: skip
-        with (work / f"{target}.log").open("wb") as log:
-            subprocess.run(command, stdout=log, stderr=log, timeout=1_800, check=False)
-        folder = CORPUS / target
-        shutil.rmtree(folder, ignore_errors=True)
-        total = 0
-        for path in sorted(Path(merged).iterdir(), key=lambda path: path.stat().st_size):
-            total += path.stat().st_size
-            if total > _CORPUS_BYTES:
-                break
-            keep(folder, path.name[:12], path.read_bytes())
-    return min(total, _CORPUS_BYTES)
+def keep_some(target: str, work: Path) -> int:
+    """Write the corpus in the repository anew: inputs of all sizes, each of which reached something new.
+
+    Returns:
+        Bytes of it.
+    """
+    found = sorted((work / target).iterdir(), key=lambda path: (path.stat().st_size, path.name))
+    chosen = found[:: max(1, len(found) // _CORPUS_FILES)]
+    while sum(path.stat().st_size for path in chosen) > _CORPUS_BYTES:
+        chosen.pop()
+    shutil.rmtree(CORPUS / target, ignore_errors=True)
+    for path in chosen:
+        keep(CORPUS / target, path.name[:12], path.read_bytes())
+    return sum(path.stat().st_size for path in chosen)
 
 
 def main() -> int:
@@ -109,7 +104,7 @@ def main() -> int:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))
     if args.keep:
         for name in names:
-            print(f"{name}: {keep_smallest(name, work):,} bytes", flush=True)
+            print(f"{name}: {keep_some(name, work):,} bytes", flush=True)
         return 0
     left_s = dict.fromkeys(names, max(int(args.minutes * 60), 10))
     found = 0

@@ -14,8 +14,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import atheris
-
 from tests.fuzz.kept import WORDS, keep, signature
 
 CPU_S_MAX = 5.0
@@ -35,11 +33,10 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder of this target's growing corpus")
     parser.add_argument("--findings", type=Path, required=True, help="folder of inputs that broke something")
     parser.add_argument("--said", type=Path, required=True, help="where to write how it went, as JSON")
-    parser.add_argument(
-        "--merge", action="store_true", help="gather in --work the least that reaches the same"
-    )
     parser.add_argument("corpus", nargs="*", help="more folders to begin with")
     args = parser.parse_args()
+
+    import atheris  # an extra of its own: replaying does without
 
     with atheris.instrument_imports(include=["monitor"]):
         from tests.fuzz.targets import target_named
@@ -81,8 +78,6 @@ def main() -> None:
         f"-artifact_prefix={args.work.parent}/{args.target}-",
         "-reload=0", "-verbosity=0", "-print_final_stats=0",
     ]  # fmt: skip
-    if args.merge:
-        arguments.append("-merge=1")
     tell()
     atheris.Setup(arguments, one)
     atheris.Fuzz()

@@ -345,15 +345,24 @@ def asked_again(features: Features) -> dict[str, Any]:
         raise ValueError(
             f"{', '.join(hidden)}: sensitive values are not stored; take the request from its topic"
         )
-    return {
-        name: float(value[_FLOAT]) if isinstance(value, dict) and value.keys() == {_FLOAT} else value
-        for name, value in features.items()
-    }
+    return {name: _sent(value) for name, value in features.items()}
 
 
 def _plain(value: Any) -> Any:
     """JSON has no NaN and no infinities."""
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
     return {_FLOAT: str(value)} if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _sent(value: Any) -> Any:
+    """What `_plain` was made of."""
+    if isinstance(value, dict):
+        alone = value.keys() == {_FLOAT} and isinstance(value[_FLOAT], str)
+        return float(value[_FLOAT]) if alone else {name: _sent(inner) for name, inner in value.items()}
+    return [_sent(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _answer(answer: Answer) -> dict[str, Any]:
