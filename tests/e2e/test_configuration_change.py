@@ -54,7 +54,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Store, Co
 async def test_a_configuration_changes_in_mid_stream(store: tuple[Store, CounterReader]) -> None:
     shared, reader = store
     rng = random.Random(5)
-    log = Log(make_log(5, 240, start_s=START_S, span_s=240), (START_S + 700) * 1000)
+    log = Log(make_log(5, 160, start_s=START_S, span_s=100), (START_S + 200) * 1000)
     former = Worker(shared, log, {name: plan(name) for name in MODELS})
     latter = Worker(shared, log, {name: changed(name) for name in MODELS})
     partitions = list(log.partitions)
@@ -65,7 +65,7 @@ async def test_a_configuration_changes_in_mid_stream(store: tuple[Store, Counter
         for _ in range(2):
             for worker in (former, latter):
                 for partition in worker.positions:
-                    await worker.step(partition, rng.choice([15, 30]))
+                    await worker.step(partition, rng.choice([10, 20]))
     moving = True
     while moving:
         moving = any([await latter.step(partition, 100) for partition in partitions])

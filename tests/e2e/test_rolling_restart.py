@@ -50,7 +50,7 @@ def test_workers_are_replaced_one_at_a_time_under_traffic(kafka: str, tmp_path: 
     tag = str(time.time_ns())
     topics = [f"predictions-{tag}", f"labels-{tag}"]
     start_s = int(time.time()) // 60 * 60 - 3_000
-    messages = make_log(41, 500, start_s=start_s, span_s=2_400)
+    messages = make_log(41, 300, start_s=start_s, span_s=2_400)
     link = KafkaConnection(kafka)
     with ExitStack() as stack:
         server = stack.enter_context(running("store", redis_binary() or valkey_binary()))
