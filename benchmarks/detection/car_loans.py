@@ -74,7 +74,7 @@ def slice_counts(scores: Floats, decisions: Floats, labels: Floats) -> SliceCoun
     for cells in (score_cells(wide, scores, 0), score_cells(wide, scores, kinds)):
         np.add.at(curve, cells.cells, cells.amounts)
     table = np.zeros(CALIBRATION.size, np.int64)
-    calibrated = calibration_cells(wide, scores, labels)
+    calibrated = calibration_cells(wide, scores, labels).one_by_one()
     np.add.at(table, calibrated.cells, calibrated.amounts)
     return SliceCounts(values.sum(0), curve, table)
 

@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csc_array
 
 from monitor.core.contributions import Cells, Wide
 from monitor.core.counters import (
@@ -32,7 +33,6 @@ from monitor.core.counters import (
     score_bin,
 )
 from monitor.core.join import EffectColumns, Joined
-from monitor.core.slices.assign import OUTSIDE
 from monitor.core.tasks.answers import Answers, Task
 
 Ints = NDArray[np.int64]
@@ -92,8 +92,11 @@ def fold_cells(cells: Cells, kind: Kind, target: Target) -> list[Increment]:
     result: list[Increment] = []
     if len(cells.times_ms) == 0:
         return result
-    width = int(cells.cells.max()) + 1
-    places = cells.slices * width + cells.cells
+    parts = 1 if cells.amounts.ndim == 1 else cells.amounts.shape[1]
+    first = cells.cells if parts == 1 else cells.cells // parts
+    width = int(first.max()) + 1
+    places = cells.slices * width + first
+    amounts = cells.amounts.reshape(len(places), parts)
     merged: _Sums | None = None
     for tier in sorted(target.tiers, key=lambda tier: tier.bucket_s):
         keep_s = kind.kept_s(tier)
@@ -108,10 +111,11 @@ def fold_cells(cells: Cells, kind: Kind, target: Target) -> list[Increment]:
         else:
             buckets = cells.times_ms // (tier.bucket_s * 1000) * tier.bucket_s
             part = slice(None) if whole else inside
-            found = _summed(buckets[part], places[part], cells.amounts[part])
+            found = _summed(buckets[part], places[part], amounts[part])
         if whole:
             merged = _Sums(tier.bucket_s, *found)
-        result += _arrays(*found, width, _Tiered(kind, tier, keep_s, target), cells.watermarks_ms)
+        where = _Tiered(kind, tier, keep_s, target)
+        result += _arrays(*_cell_by_cell(*found), width * parts, where, cells.watermarks_ms)
     return result
 
 
@@ -134,19 +138,47 @@ class _Tiered:
 
 
 def _summed(buckets: Ints, places: Ints, amounts: Ints) -> tuple[Ints, Ints, Ints]:
-    """Sums per (bucket, place), in that order: buckets, places and amounts, int64[k] each."""
-    starts, bucket = np.unique(buckets, return_inverse=True)
+    """Sums per (bucket, place), in that order.
+
+    Args:
+        buckets: int64[k].
+        places: int64[k].
+        amounts: int64[k, c].
+
+    Returns:
+        Buckets and places, int64[g], and amounts, int64[g, c], where any is positive.
+    """
+    starts, bucket = distinct(buckets)
     span = int(places.max()) + 1
-    codes = bucket * span + places
-    if len(starts) * span <= _DENSE_MAX:
-        # float64 adds these integers exactly: a chunk's sum stays far below 2**53.
-        sums = np.bincount(codes, amounts)
-        found = np.flatnonzero(sums)
-        sums = sums[found]
-    else:
-        found, index = np.unique(codes, return_inverse=True)
-        sums = np.bincount(index, amounts)
-    return starts[found // span], found % span, sums.astype(np.int64)
+    codes = places if len(starts) == 1 else bucket * span + places
+    size = len(starts) * span
+    if size > _DENSE_MAX:
+        codes, index = np.unique(codes, return_inverse=True)
+        sums = _sums(index, len(codes), amounts)
+        return starts[codes // span], codes % span, sums
+    sums = _sums(codes, size, amounts)
+    found = np.flatnonzero(sums.any(axis=1))
+    return starts[found // span], found % span, sums[found]
+
+
+def _sums(codes: Ints, size: int, amounts: Ints) -> Ints:
+    """Sums of amounts, int64[k, c], by code, int64[size, c]."""
+    if amounts.shape[1] == 1 and (amounts == 1).all():
+        return np.bincount(codes, minlength=size)[:, None]
+    # float64 adds these integers exactly: a chunk's sum stays far below 2**53.
+    columns = [np.bincount(codes, amounts[:, at], size) for at in range(amounts.shape[1])]
+    return np.stack(columns, axis=1).astype(np.int64)
+
+
+def _cell_by_cell(buckets: Ints, places: Ints, amounts: Ints) -> tuple[Ints, Ints, Ints]:
+    """Sums of several cells each, int64[g, c], as those of single ones that are positive, int64[j]."""
+    parts = amounts.shape[1]
+    if parts == 1:
+        return buckets, places, amounts[:, 0]
+    flat = amounts.ravel()
+    found = np.flatnonzero(flat)
+    group = found // parts
+    return buckets[group], places[group] * parts + found % parts, flat[found]
 
 
 def _arrays(
@@ -182,32 +214,34 @@ def fold_ranking(
     wide: Wide, scores: NDArray[np.float64], labels: NDArray[np.float64], target: Target
 ) -> list[Rows]:
     """Labelled scores row by row, for slices that are still small."""
-    rated = np.flatnonzero(~np.isnan(scores))
-    if len(rated) == 0:
+    rated = ~np.isnan(scores)
+    if not rated.any():
         return []
-    flags = (labels[rated] > 0.5) * RANKING_POSITIVE + target.retracted * RANKING_RETRACTED
-    rows = np.zeros(len(scores), RANKING_ROW)
-    rows[rated] = score_bin(scores[rated], RANKING_BINS) << 2 | flags
-    at, columns = np.nonzero(wide.members[rated] != OUTSIDE)
-    source = rated[at]
-    slices = wide.members[source, columns]
+    flags = (labels > 0.5) * RANKING_POSITIVE + target.retracted * RANKING_RETRACTED
+    rows = (score_bin(np.where(rated, scores, 0.5), RANKING_BINS) << 2 | flags).astype(RANKING_ROW)
+    source, slices = wide.entries
+    if not rated.all():
+        source, slices = source[rated[source]], slices[rated[source]]
     result: list[Rows] = []
     for tier in target.tiers:
         if not RANKING.kept_s(tier):
             continue
-        inside = kept(wide.times_ms[source], wide.watermarks_ms[source], tier, RANKING)
-        buckets = wide.times_ms[source] // (tier.bucket_s * 1000) * tier.bucket_s
-        order = np.flatnonzero(inside)
-        order = order[np.lexsort((slices[order], buckets[order]))]
-        if len(order) == 0:
+        inside = kept(wide.times_ms, wide.watermarks_ms, tier, RANKING)
+        at, of = (source, slices) if inside.all() else (source[inside[source]], slices[inside[source]])
+        if len(at) == 0:
             continue
-        changed = (np.diff(buckets[order]) != 0) | (np.diff(slices[order]) != 0)
-        starts = [0, *(np.flatnonzero(changed) + 1).tolist()]
-        for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
-            first = order[start]
-            key = CellKey(RANKING, tier, int(buckets[first]), target.model, int(slices[first]))
-            data = rows[source[order[start:end]]].tobytes()
-            result.append(Rows(key, data, ranking_rows_max(tier)))
+        starts, bucket = distinct(wide.times_ms // (tier.bucket_s * 1000) * tier.bucket_s)
+        span = int(of.max()) + 1
+        codes = bucket[at] * span + of
+        # Small numbers are sorted by their digits.
+        order = np.argsort(codes.astype(np.uint16) if len(starts) * span < 1 << 16 else codes, kind="stable")
+        data, codes = rows[at[order]], codes[order]
+        firsts = np.flatnonzero(np.diff(codes, prepend=-1))
+        for code, begin, end in zip(
+            codes[firsts].tolist(), firsts.tolist(), [*firsts[1:].tolist(), len(codes)], strict=True
+        ):
+            key = CellKey(RANKING, tier, int(starts[code // span]), target.model, code % span)
+            result.append(Rows(key, data[begin:end].tobytes(), ranking_rows_max(tier)))
     return result
 
 
@@ -289,25 +323,40 @@ def _take(wide: Wide, mask: NDArray[np.bool_]) -> Wide:
 
 
 def _group(wide: Wide, bucket_s: int) -> _Groups:
-    buckets = wide.times_ms // (bucket_s * 1000) * bucket_s
-    rows, columns = np.nonzero(wide.members != OUTSIDE)
-    slices = wide.members[rows, columns]
+    rows, slices = wide.entries
     watermark_ms = int(wide.watermarks_ms.max(initial=0))
-    return _sum_by(buckets[rows], slices, wide.values, rows, watermark_ms)
+    buckets = wide.times_ms // (bucket_s * 1000) * bucket_s
+    return _sum_by(buckets, slices, wide.values, rows, watermark_ms)
 
 
 def _sum_by(buckets: Ints, slices: Ints, values: Ints, rows: Ints, watermark_ms: int) -> _Groups:
+    """Sums per (bucket, slice).
+
+    Args:
+        buckets: int64[n].
+        slices: int64[k], of each entry.
+        values: int64[n, c].
+        rows: int64[k], of each entry, not decreasing.
+        watermark_ms: handed on.
+    """
     if len(rows) == 0:
-        return _Groups(buckets, slices, np.zeros((0, values.shape[1]), np.int64), watermark_ms)
-    distinct, bucket_index = np.unique(buckets, return_inverse=True)
+        return _Groups(rows, slices, np.zeros((0, values.shape[1]), np.int64), watermark_ms)
+    starts, bucket = distinct(buckets)
     width = int(slices.max()) + 1
-    codes, group = np.unique(bucket_index * width + slices, return_inverse=True)
-    sums = np.empty((len(codes), values.shape[1]), np.int64)
-    for column in range(values.shape[1]):
-        amounts = values[:, column]
-        # float64 adds these integers exactly: a chunk's sum stays far below 2**53.
-        sums[:, column] = np.bincount(group, amounts[rows], len(codes)) if amounts.any() else 0
-    return _Groups(distinct[codes // width], codes % width, sums, watermark_ms)
+    codes = slices if len(starts) == 1 else bucket[rows] * width + slices
+    if len(starts) * width > _DENSE_MAX // values.shape[1]:
+        found, codes = np.unique(codes, return_inverse=True)
+        size = len(found)
+    else:
+        size = len(starts) * width
+        found = np.flatnonzero(np.bincount(codes, minlength=size))
+    # Each column of the matrix is a row of values, with a one for every group it is part of.
+    ends = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(values)))])
+    matrix = csc_array((np.ones(len(codes), np.int64), codes, ends), shape=(size, len(values)))
+    sums = matrix @ values
+    if size > len(found):
+        sums = sums[found]
+    return _Groups(starts[found // width], found % width, sums, watermark_ms)
 
 
 def _coarsen(groups: _Groups, bucket_s: int) -> _Groups:
@@ -341,10 +390,23 @@ def _increments(groups: _Groups, tier: Tier, target: Target) -> Iterable[Increme
         yield Increment(key, cells, sums[cells], target.create, ttl_s)
 
 
+def distinct(buckets: Ints) -> tuple[Ints, Ints]:
+    """Distinct buckets, increasing, and the place of each entry's among them."""
+    first, last = buckets.min(), buckets.max()
+    if first == last:
+        return np.array([first]), np.zeros(len(buckets), np.int64)
+    middle = buckets == last
+    if (middle | (buckets == first)).all():  # a chunk in order crosses one boundary at most
+        return np.array([first, last]), middle.astype(np.int64)
+    return np.unique(buckets, return_inverse=True)
+
+
 def kept(times_ms: Ints, watermarks_ms: Ints, tier: Tier, kind: Kind) -> NDArray[np.bool_]:
     """Rows whose bucket is still kept where their partition has got to, bool[n]."""
-    ends_ms = (times_ms // (tier.bucket_s * 1000) + 1) * (tier.bucket_s * 1000)
-    inside: NDArray[np.bool_] = ends_ms + kind.kept_s(tier) * 1000 > watermarks_ms
+    bucket_ms, keep_ms = tier.bucket_s * 1000, kind.kept_s(tier) * 1000
+    if len(times_ms) and (times_ms.min() // bucket_ms + 1) * bucket_ms + keep_ms > watermarks_ms.max():
+        return np.ones(len(times_ms), np.bool_)
+    inside: NDArray[np.bool_] = (times_ms // bucket_ms + 1) * bucket_ms + keep_ms > watermarks_ms
     return inside
 
 

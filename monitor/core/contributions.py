@@ -6,6 +6,7 @@ Every contribution is an integer, so sums do not depend on how rows were cut int
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,8 @@ class Cells:
         times_ms: int64[k], event time of the row.
         slices: int64[k], slice id.
         cells: int64[k], cell number.
-        amounts: int64[k], positive.
+        amounts: int64[k], positive; int64[k, c] adds to the c cells from that one on, which is a multiple of
+            c, and may hold zeros.
         watermarks_ms: int64[k], the partition's running maximum of event time at the row; an entry
             whose bucket has left a tier's retention by then is not counted there.
     """
@@ -43,6 +45,16 @@ class Cells:
     cells: Ints
     amounts: Ints
     watermarks_ms: Ints
+
+    def one_by_one(self) -> Cells:
+        """The same with one cell an entry; amounts may be 0."""
+        if self.amounts.ndim == 1:
+            return self
+        parts = self.amounts.shape[1]
+        every = (np.repeat(part, parts) for part in (self.times_ms, self.slices, self.watermarks_ms))
+        times_ms, slices, watermarks_ms = every
+        cells = (self.cells[:, None] + np.arange(parts)).ravel()
+        return Cells(times_ms, slices, cells, self.amounts.ravel(), watermarks_ms)
 
 
 @dataclass(frozen=True)
@@ -59,6 +71,13 @@ class Wide:
     watermarks_ms: Ints
     members: Ints
     values: Ints
+
+    @cached_property
+    def entries(self) -> tuple[Ints, Ints]:
+        """Rows and slice ids of all memberships, by row, int64[k] each."""
+        flat = self.members.ravel()
+        places = np.flatnonzero(flat != OUTSIDE)
+        return places // self.members.shape[1], flat[places]
 
 
 def prediction_values(
@@ -120,17 +139,16 @@ def score_cells(wide: Wide, scores: NDArray[np.float64], part: Ints | int) -> Ce
     rated = np.flatnonzero(~np.isnan(scores))
     cells = score_bin(scores[rated]) * SCORE_PARTS
     cells = cells + (part if isinstance(part, int) else part[rated])
-    return spread(wide, rated, cells[:, None], np.ones((len(rated), 1), np.int64))
+    return spread(wide, rated, cells, np.ones(len(rated), np.int64))
 
 
 def calibration_cells(wide: Wide, scores: NDArray[np.float64], labels: NDArray[np.float64]) -> Cells:
     """Long-form entries of the calibration table for labelled rows that have a score."""
     rated = np.flatnonzero(~np.isnan(scores))
     p = scores[rated]
-    base = np.minimum((p * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1) * CALIBRATION_PARTS
-    cells = base[:, None] + np.arange(CALIBRATION_PARTS)
+    first = np.minimum((p * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1) * CALIBRATION_PARTS
     amounts = np.stack([np.ones(len(rated), np.int64), (labels[rated] > 0.5).astype(np.int64), fixed(p)], 1)
-    return spread(wide, rated, cells, amounts)
+    return spread(wide, rated, first, amounts)
 
 
 def violation_cells(wide: Wide, rows: Ints, features: Ints, codes: Ints) -> Cells:
@@ -145,15 +163,38 @@ def violation_cells(wide: Wide, rows: Ints, features: Ints, codes: Ints) -> Cell
 
 
 def spread(wide: Wide, rows: Ints, cells: Ints, amounts: Ints) -> Cells:
-    """Repeat (row, cell) entries, int64[r, c], for every slice a row belongs to."""
-    at, columns = np.nonzero(wide.members[rows] != OUTSIDE)
+    """Entries of some rows, repeated for every slice a row belongs to.
+
+    Args:
+        wide: the rows' times and slices.
+        rows: int64[r], increasing.
+        cells: int64[r].
+        amounts: int64[r], or int64[r, c] as in `Cells`.
+    """
+    source, slices = wide.entries
+    if len(rows) < len(wide.times_ms):
+        place = np.full(len(wide.times_ms), -1)
+        place[rows] = np.arange(len(rows))
+        at = place[source]
+        there = at >= 0
+        source, slices, at = source[there], slices[there], at[there]
+    else:
+        at = source
+    return Cells(wide.times_ms[source], slices, cells[at], amounts[at], wide.watermarks_ms[source])
+
+
+def spread_all(wide: Wide, rows: Ints, cells: Ints, amounts: Ints) -> Cells:
+    """`spread` of several cells a row, int64[r, c] each; amounts of 0 are left out."""
+    found = spread(wide, rows, np.arange(len(rows)), np.ones(len(rows), np.int64))
+    at = found.cells
     width = cells.shape[1]
-    source = rows[at]
-    keep = amounts[at].ravel() > 0
+    amount = amounts[at].ravel()
+    keep = np.flatnonzero(amount > 0)
+    entry = keep // width
     return Cells(
-        np.repeat(wide.times_ms[source], width)[keep],
-        np.repeat(wide.members[source, columns], width)[keep],
+        found.times_ms[entry],
+        found.slices[entry],
         cells[at].ravel()[keep],
-        amounts[at].ravel()[keep],
-        np.repeat(wide.watermarks_ms[source], width)[keep],
+        amount[keep],
+        found.watermarks_ms[entry],
     )

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.core.aggregate import Target, fold_cells, kept, ttls
+from monitor.core.aggregate import Target, distinct, fold_cells, kept, ttls
 from monitor.core.columns import Columns, Factor, factor
 from monitor.core.contributions import Cells
 from monitor.core.counters import (
@@ -157,36 +157,47 @@ def sum_cells(cells: Ints, size: int) -> Ints:
 def _fold(
     kind: Kind, cells: Ints, size: int, schema_id: int, times_ms: Ints, watermarks_ms: Ints, target: Target
 ) -> list[Increment]:
+    """Sums of an array that all rows share; cells are int64[r, c] below `size`, `NOWHERE` is left out."""
+    finest_s = min((tier.bucket_s for tier in target.tiers if kind.kept_s(tier)), default=1)
+    spread_s = int(times_ms.max() - times_ms.min()) // 1000
+    if min(spread_s // finest_s + 2, len(times_ms)) * size > _DENSE_MAX:
+        flat = cells.ravel()
+        there = np.flatnonzero(flat >= 0)
+        rows, ones = there // cells.shape[1], np.ones(len(there), np.int64)
+        ids = np.full(len(there), schema_id)
+        return fold_cells(Cells(times_ms[rows], ids, flat[there], ones, watermarks_ms[rows]), kind, target)
     result: list[Increment] = []
-    for tier in target.tiers:
+    before: tuple[int, Ints, Ints] | None = None  # the finest tier's buckets: length, starts, counts
+    for tier in sorted(target.tiers, key=lambda tier: tier.bucket_s):
         if not kind.kept_s(tier):
             continue
         keep = kept(times_ms, watermarks_ms, tier, kind)
-        starts, bucket = np.unique(
-            times_ms[keep] // (tier.bucket_s * 1000) * tier.bucket_s, return_inverse=True
-        )
-        if not len(starts):
-            continue
-        flat = np.where(cells[keep] >= 0, cells[keep] + bucket[:, None] * size, NOWHERE).ravel()
-        flat = flat[flat >= 0]
-        if len(starts) * size <= _DENSE_MAX:
-            counts = np.bincount(flat, minlength=0)
-            codes = np.flatnonzero(counts)
-            amounts = counts[codes]
+        whole = keep.all()
+        if whole and before is not None and tier.bucket_s % before[0] == 0:
+            starts, bucket = distinct(before[1] // tier.bucket_s * tier.bucket_s)
+            firsts = np.flatnonzero(np.diff(bucket, prepend=-1))
+            counts = np.add.reduceat(before[2], firsts, axis=0)
+        elif keep.any():
+            starts, bucket = distinct(times_ms[keep] // (tier.bucket_s * 1000) * tier.bucket_s)
+            counts = _counts(cells[keep], size, bucket, len(starts))
         else:
-            codes, amounts = np.unique(flat, return_counts=True)
-        edges = np.searchsorted(codes, np.arange(len(starts) + 1) * size).tolist()
+            continue
+        if whole:
+            before = (tier.bucket_s, starts, counts)
         lives = ttls(starts, tier, kind.kept_s(tier), watermarks_ms)
-        for at, (start_s, ttl_s) in enumerate(zip(starts.tolist(), lives, strict=True)):
-            part = slice(edges[at], edges[at + 1])
-            if edges[at] < edges[at + 1]:
+        for start_s, of_bucket, ttl_s in zip(starts.tolist(), counts, lives, strict=True):
+            codes = np.flatnonzero(of_bucket)
+            if len(codes):
                 key = CellKey(kind, tier, start_s, target.model, schema_id)
-                result.append(
-                    Increment(
-                        key, codes[part] - at * size, amounts[part].astype(np.int64), target.create, ttl_s
-                    )
-                )
+                result.append(Increment(key, codes, of_bucket[codes], target.create, ttl_s))
     return result
+
+
+def _counts(cells: Ints, size: int, bucket: Ints, buckets: int) -> Ints:
+    """Counts by bucket and cell, int64[buckets, size]; what lies NOWHERE falls into a column of its own."""
+    codes = cells + 1 if buckets == 1 else cells + (bucket * (size + 1) + 1)[:, None]
+    counts = np.bincount(codes.ravel(), minlength=buckets * (size + 1))
+    return counts.reshape(buckets, size + 1)[:, 1:]
 
 
 def _fold_tails(

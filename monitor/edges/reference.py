@@ -115,6 +115,7 @@ async def count_reference(
 def _of_cells(parts: Sequence[Cells], size: int) -> dict[int, Counts]:
     if not parts:
         return {}
+    parts = [part.one_by_one() for part in parts]
     slices = np.concatenate([part.slices for part in parts])
     cells = np.concatenate([part.cells for part in parts])
     amounts = np.concatenate([part.amounts for part in parts])

@@ -21,6 +21,7 @@ from monitor.core.contributions import (
     prediction_values,
     score_cells,
     spread,
+    spread_all,
 )
 from monitor.core.counters import (
     CALIBRATION,
@@ -173,7 +174,7 @@ class Multiclass:
         cells = answers.decisions[decided].astype(np.int64) * CLASS_PARTS + CLASS_DECIDED
         return [
             (SCORES, score_cells(wide, answers.numbers, 0)),
-            (CLASSES, spread(wide, decided, cells[:, None], np.ones((len(decided), 1), np.int64))),
+            (CLASSES, spread(wide, decided, cells, np.ones(len(decided), np.int64))),
         ]
 
     def labelled(self, answers: Answers, labels: Floats) -> Ints:
@@ -212,8 +213,8 @@ class Multiclass:
         amounts = np.stack([ones, ones, (said == truth).astype(np.int64)], axis=1)
         right = (answers.decisions == labels).astype(np.float64)
         return [
-            (CLASSES, spread(wide, judged, cells, amounts)),
-            (CONFUSION, spread(wide, judged, confusion_cell(truth, said)[:, None], ones[:, None])),
+            (CLASSES, spread_all(wide, judged, cells, amounts)),
+            (CONFUSION, spread(wide, judged, confusion_cell(truth, said), ones)),
             (CALIBRATION, calibration_cells(wide, answers.numbers, right)),
         ]
 

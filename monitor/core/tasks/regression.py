@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.core.contributions import Cells, Wide, spread
+from monitor.core.contributions import Cells, Wide, spread, spread_all
 from monitor.core.counters import LOSSES, RESIDUALS, VALUES, Kind, Scalar
 from monitor.core.schema.violations import Code
 from monitor.core.tasks.answers import UNKNOWN, Answers, Fault, Flags, Floats, Ints, shown
@@ -143,10 +143,10 @@ class Regression:
         value = answers.numbers[rows] / self.unit
         given = amounts({Moment.VALUE: value, Moment.VALUE_2: value * value}, len(rows))
         given[:, Counted.VALUED] = 1
-        ones = np.ones((len(rows), 1), np.int64)
+        ones = np.ones(len(rows), np.int64)
         return [
             (VALUES, _every(wide, rows, given)),
-            (LOSSES, spread(wide, rows, valued_cells(value)[:, None], ones)),
+            (LOSSES, spread(wide, rows, valued_cells(value), ones)),
         ]
 
     def labelled(self, answers: Answers, labels: Floats) -> Ints:
@@ -186,15 +186,15 @@ class Regression:
         bins = residual_bin(error)
         return [
             (VALUES, _every(wide, rows, given)),
-            (RESIDUALS, spread(wide, rows, bins[:, None], np.ones((len(rows), 1), np.int64))),
-            (LOSSES, spread(wide, rows, *judged_cells(value, error))),
+            (RESIDUALS, spread(wide, rows, bins, np.ones(len(rows), np.int64))),
+            (LOSSES, spread_all(wide, rows, *judged_cells(value, error))),
         ]
 
 
 def _every(wide: Wide, rows: Ints, given: Ints) -> Cells:
     """All columns of amounts that have any, int64[r, c], as cells of the rows."""
     used = np.flatnonzero(given.any(axis=0))
-    return spread(wide, rows, np.tile(used, (len(rows), 1)), given[:, used])
+    return spread_all(wide, rows, np.tile(used, (len(rows), 1)), given[:, used])
 
 
 def _ends_of(extras: Sequence[bytes]) -> tuple[Floats, Floats]:
