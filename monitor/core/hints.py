@@ -80,6 +80,9 @@ class _Signal:
 
     def __init__(self) -> None:
         self.adwin: Any = ADWIN(delta=DELTA, clock=1)
+        # Of its window, kept beside it: asking costs more than an update, and only a change drops anything.
+        self.width = 0
+        self.total = 0.0
         self.rest: Floats = np.zeros(0)
         self.lately: deque[float] = deque(maxlen=_LATELY)
 
@@ -89,12 +92,16 @@ class _Signal:
         self.rest = rows[whole:]
         changed = None
         for mean in rows[:whole].reshape(-1, BATCH_ROWS).mean(axis=1).tolist():
-            before = float(self.adwin.estimation)
             self.adwin.update(mean)
             self.lately.append(mean)
             if self.adwin.drift_detected:
                 # What ADWIN keeps of its window still holds much of what was before.
+                before = self.total / self.width if self.width else 0.0
                 changed = (before, sum(self.lately) / len(self.lately))
+                self.width, self.total = int(self.adwin.width), float(self.adwin.total)
+            else:
+                self.width += 1
+                self.total += mean
         return changed
 
 

@@ -28,6 +28,11 @@ ABSENT: Final = -2
 _FLOAT_WHOLE: Final = 2**53 / 1000
 """Numbers below it, in seconds or milliseconds, are exact as doubles."""
 
+_HOUR_CHARS: Final = 14  # 2026-11-23T09:
+_SECONDS_CHARS: Final = 6  # 30:00Z
+_DIGITS: Final = [0, 1, 3, 4]
+_DIGITS_WITH_MS: Final = [*_DIGITS, 6, 7, 8]
+
 _MARKS: Final = {
     20: {4: "-", 7: "-", 10: "T", 13: ":", 16: ":", 19: "Z"},
     24: {4: "-", 7: "-", 10: "T", 13: ":", 16: ":", 19: ".", 23: "Z"},
@@ -154,6 +159,8 @@ def _of_texts(values: Sequence[str]) -> NDArray[np.int64] | None:
     if set(map(len, values)) != {width}:
         return None
     grid = np.frombuffer(joined.encode(), np.uint8).reshape(len(values), width)
+    if (grid[:, :_HOUR_CHARS] == grid[0, :_HOUR_CHARS]).all():
+        return _of_one_hour(values[0][:_HOUR_CHARS], grid[:, _HOUR_CHARS:])
     marks = _MARKS[width]
     if not (grid[:, list(marks)] == np.frombuffer("".join(marks.values()).encode(), np.uint8)).all():
         return None
@@ -178,6 +185,24 @@ def _of_texts(values: Sequence[str]) -> NDArray[np.int64] | None:
         return None
     instants = (((first + day - 1) * 24 + hour) * 60 + minute) * 60_000 + second * 1_000 + ms
     found: NDArray[np.int64] = np.where(instants >= 0, instants, -1)
+    return found
+
+
+def _of_one_hour(hour: str, rest: NDArray[np.uint8]) -> NDArray[np.int64] | None:
+    """Times that begin alike, as most of a chunk do; `rest` holds the characters after the hour."""
+    start_ms = _instant_ms(f"{hour}00:00Z") if hour[10] == "T" else -1
+    with_ms = rest.shape[1] > _SECONDS_CHARS
+    mark = rest[:, 2] == ord(":")
+    mark &= rest[:, -1] == ord("Z")
+    if with_ms:
+        mark &= rest[:, 5] == ord(".")
+    digits = rest[:, _DIGITS_WITH_MS if with_ms else _DIGITS].astype(np.int64) - ord("0")
+    if start_ms < 0 or not mark.all() or (digits < 0).any() or (digits > 9).any():
+        return None
+    if (digits[:, 0] > 5).any() or (digits[:, 2] > 5).any():
+        return None
+    scales = np.array([600_000, 60_000, 10_000, 1_000, 100, 10, 1])[: digits.shape[1]]
+    found: NDArray[np.int64] = start_ms + digits @ scales
     return found
 
 
