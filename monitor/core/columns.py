@@ -44,6 +44,8 @@ def factor(column: Sequence[Any]) -> Factor:
     """
     types = set(map(type, column))
     if types <= _TEXT or types in ({bool}, {int}, {float}):
+        if column and column[0] == column[-1] and column.count(column[0]) == len(column):
+            return Factor(column[:1], np.zeros(len(column), np.int64))
         places = {value: place for place, value in enumerate(dict.fromkeys(column))}
         index = np.fromiter(map(places.__getitem__, column), np.int64, len(column))
         return Factor(list(places), index)
@@ -90,6 +92,12 @@ class Columns(Sequence[Mapping[str, Any]]):
     def of(cls, rows: Sequence[Mapping[str, Any]]) -> Columns:
         """The columns of rows; the same object where they are columns already."""
         return rows if isinstance(rows, Columns) else cls(rows)
+
+    def of_rows(self, rows: Sequence[Mapping[str, Any]]) -> Columns:
+        """The same columns, with what was made of them, of rows as they were sent."""
+        shared = Columns(rows)
+        shared._columns, shared._factors, shared._numbers = self._columns, self._factors, self._numbers
+        return shared
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -30,6 +30,7 @@ class Readable:
         features: feature → n values of those that were read already.
         bodies: the records themselves.
         unjudged: int64[u], rows whose features nobody has held against the schema, increasing.
+        known: the same features with what was made of them already, if anything was.
     """
 
     model: str
@@ -40,6 +41,7 @@ class Readable:
     features: Mapping[str, Sequence[Any]]
     bodies: Bodies
     unjudged: Ints
+    known: Columns | None = None
 
     @classmethod
     def of(cls, rows: Sequence[Row], mapping: FieldMapping, fields: Iterable[str]) -> Readable:
@@ -91,9 +93,8 @@ class Readable:
         """The features."""
         if not self.features:
             return Columns([features_of(self.bodies(row), mapping) for row in range(len(self))])
-        return Columns(
-            _LazyRows(len(self), lambda row: features_of(self.bodies(row), mapping)), self.features
-        )
+        rows = _LazyRows(len(self), lambda row: features_of(self.bodies(row), mapping))
+        return Columns(rows, self.features) if self.known is None else self.known.of_rows(rows)
 
 
 def features_of(body: Mapping[str, Any], mapping: FieldMapping) -> dict[str, Any]:

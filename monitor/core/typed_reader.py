@@ -10,247 +10,62 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
-from msgspec import Meta
 from numpy.typing import NDArray
 
 from monitor.core.columns import Columns
 from monitor.core.decode import (
     PROBE_PREFIX,
-    REQUEST_ID_CHARS_MAX,
     Limits,
     RawRecord,
     Rejected,
     by_model,
     decode_chunk,
 )
-from monitor.core.errors import MappingError
 from monitor.core.mapping import Mapping as FieldMapping
-from monitor.core.mapping import parse_path
 from monitor.core.plan import ModelPlan
 from monitor.core.readable import Readable, decoded
-from monitor.core.schema.feature import TEXTUAL, Feature, FeatureType
-from monitor.core.schema.judges import OK, judge_of
-from monitor.core.slices.spec import BinSlice, CategorySlice, CrossSlice, WhereSlice
+from monitor.core.typed_layout import Layout, Unsuited, steps_of
 
 Ints = NDArray[np.int64]
 
-_WHOLE_MAX: Final = 2**53
-"""Larger integers are read the exact way: decoders differ in what they make of them."""
-
-_TEXT_EXACT_BELOW: Final = 10.0**15
-"""Numbers that name a slice are written as integers below it, whichever way JSON wrote them."""
-
-_KNOWN_MAX: Final = 20_000
-"""Texts of one feature remembered as right; when full it starts anew."""
+_BLOCK_ROWS: Final = 128
+"""Records decoded before they are taken apart: as many as a core's cache holds."""
 
 _DIGITS_MAX: Final = 4_300
 _LONG_NUMBER: Final = re.compile(rb"\d{%d}" % _DIGITS_MAX)
 
-_Whole = Annotated[int, Meta(ge=-_WHOLE_MAX, le=_WHOLE_MAX)]
-_Plain = bool | _Whole | float | str | None
-_FIELD_TYPES: Final[dict[str, Any]] = {
-    "request_id": Annotated[str, Meta(min_length=1, max_length=REQUEST_ID_CHARS_MAX)] | _Whole,
-    "timestamp": _Whole | float | str | None,
-    "model_version": str | _Whole | None,
-    "score": Annotated[float, Meta(ge=0, le=1)] | None,
-    "probabilities": dict[str, float] | list[float] | None,
-    "value": float | None,
-    "interval": dict[str, float] | list[float] | None,
-    "interval_low": float | None,
-    "interval_high": float | None,
-    "decision": _Plain,
-    "label": _Plain,
-    "probe": None,  # whatever says that a probe asked is read the exact way
-}
-_REQUIRED: Final = frozenset({"request_id", "model"})
 _UNKEPT: Final = frozenset({"model", "probe"})
 _REFUSALS: Final = (msgspec.DecodeError, TypeError, ValueError, RecursionError, OverflowError)
 
-Place = tuple[str, str]
-"""What a value is: ("field", NAME) or ("feature", NAME)."""
 
+class _Taken:
+    """Records of one layout as they are decoded: their places in the chunk, and a column of each place."""
 
-class _Unsuited(Exception):
-    """This mapping or schema is read record by record."""
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.rows: list[int] = []
+        self.columns: list[list[Any]] = [[] for _ in layout.root.places]
 
+    def add(self, rows: Sequence[int], structs: Sequence[Any]) -> None:
+        """Take structs apart."""
+        self.rows.extend(rows)
+        for column, more in zip(self.columns, self.layout.root.columns(structs), strict=True):
+            column.extend(more)
 
-@dataclass
-class _Node:
-    """An object in the records: what is read of it."""
-
-    leaves: dict[str, tuple[Place, Any, bool]] = field(default_factory=dict)  # key → place, type, required
-    inner: dict[str, _Node] = field(default_factory=dict)
-    closed: bool = False
-
-    def at(self, steps: Sequence[str | int]) -> _Node:
-        node = self
-        for step in steps:
-            if not isinstance(step, str) or step in node.leaves:
-                raise _Unsuited
-            node = node.inner.setdefault(step, _Node())
-        return node
-
-    def leaf(self, steps: Sequence[str | int], place: Place, kind: Any, required: bool) -> None:
-        parent = self.at(steps[:-1])
-        key = steps[-1] if steps else None
-        if not isinstance(key, str) or key in parent.leaves or key in parent.inner:
-            raise _Unsuited
-        parent.leaves[key] = (place, kind, required)
-
-    def struct(self, name: str, tag: tuple[str, str] | None = None) -> type[msgspec.Struct]:
-        """A struct whose fields are the leaves, then the inner objects, in order."""
-        entries = [(key, kind, required) for key, (_, kind, required) in self.leaves.items()]
-        entries += [
-            (key, node.struct(f"{name}_{i}"), True) for i, (key, node) in enumerate(self.inner.items())
-        ]
-        fields = [
-            (f"f{i}", kind) if required else (f"f{i}", kind, None)
-            for i, (_, kind, required) in enumerate(entries)
-        ]
-        options: dict[str, Any] = {"tag_field": tag[0], "tag": tag[1]} if tag else {}
-        return msgspec.defstruct(
-            name,
-            fields,
-            rename={f"f{i}": key for i, (key, _, _) in enumerate(entries)},
-            kw_only=True,
-            gc=False,
-            forbid_unknown_fields=self.closed,
-            **options,
-        )
-
-    def columns(self, structs: Sequence[Any]) -> dict[Place, Sequence[Any]]:
-        """Column of each leaf."""
-        columns: list[Sequence[Any]] = list(zip(*map(msgspec.structs.astuple, structs), strict=True))
-        found: dict[Place, Sequence[Any]] = {}
-        found |= {place: column for (place, _, _), column in zip(self.leaves.values(), columns, strict=False)}
-        for node, column in zip(self.inner.values(), columns[len(self.leaves) :], strict=True):
-            found |= node.columns(column)
-        return found
-
-    @property
-    def objects(self) -> int:
-        """Objects that every record has."""
-        return 1 + sum(node.objects for node in self.inner.values())
-
-
-class _Features:
-    """What the decoder has to know of a model's features, and what is left to be judged behind it."""
-
-    def __init__(self, plan: ModelPlan) -> None:
-        self.declared: Mapping[str, Feature] = {} if plan.schema is None else plan.schema.schema.features
-        self.closed = plan.schema is not None and plan.schema.schema.unexpected == "violate"
-        binned, exact = _sliced(plan)
-        self.types: dict[str, tuple[Any, bool]] = {
-            name: (_feature_type(feature, name in exact), feature.required)
-            for name, feature in self.declared.items()
-        }
-        beyond = sorted((binned | exact) - set(self.declared))
-        self.never = beyond if self.closed else []
-        self.types |= {name: (_Plain, False) for name in beyond if not self.closed}
-        self._texts = [
-            (name, judge_of(feature))
-            for name, feature in self.declared.items()
-            if feature.type in TEXTUAL
-            and (feature.closed or feature.pattern or feature.max_length is not None)
-        ]
-        self._known: dict[str, set[Any]] = {name: set() for name, _ in self._texts}
-        self._whole = [name for name, feature in self.declared.items() if feature.type is FeatureType.INTEGER]
-
-    def suspects(self, columns: Columns) -> list[int]:
-        """Rows that the judges have to see."""
-        wrong: list[Ints] = []
-        for name, judge in self._texts:
-            known = self._known[name]
-            new = set(columns.column(name)) - known
-            if new:
-                if len(known) + len(new) > _KNOWN_MAX:
-                    known.clear()
-                right = {value for value in new if value is None or judge(value) == OK}
-                known |= right
-                if bad := new - right:
-                    found = columns.factor(name)
-                    wrong.append(np.flatnonzero(found.of([value in bad for value in found.values])))
-        for name in self._whole:
-            numbers = columns.numbers(name)
-            wrong.append(np.flatnonzero(~np.isnan(numbers) & (numbers != np.floor(numbers))))
-        return np.concatenate(wrong).tolist() if wrong else []
-
-
-def _sliced(plan: ModelPlan) -> tuple[set[str], set[str]]:
-    """Features that slices read as numbers, and those of which they read the value itself."""
-    binned: set[str] = set()
-    exact: set[str] = set()
-    for spec in plan.slices.specs:
-        match spec:
-            case BinSlice():
-                binned.add(spec.feature)
-            case CategorySlice():
-                exact.add(spec.feature)
-            case CrossSlice():
-                exact.update(spec.features)
-            case WhereSlice():
-                exact.update(name for name, _, _ in spec.where)
-    return binned, exact
-
-
-def _feature_type(feature: Feature, exact: bool) -> Any:
-    """What the decoder takes: never what the feature's judge refuses, but for texts and whole numbers."""
-    kind: Any
-    match feature.type:
-        case FeatureType.NUMBER | FeatureType.INTEGER:
-            low, high = feature.minimum, feature.maximum
-            if exact:
-                limit = float(np.nextafter(_TEXT_EXACT_BELOW, 0))
-                low = -limit if low is None else max(-limit, low)
-                high = limit if high is None else min(limit, high)
-            kind = float if low is None and high is None else Annotated[float, Meta(ge=low, le=high)]
-        case FeatureType.STRING | FeatureType.CATEGORY:
-            kind = str
-        case FeatureType.BOOLEAN:
-            kind = bool
-        case FeatureType.ANY:
-            raise _Unsuited
-    return kind | None if feature.nullable else kind
-
-
-class _Layout:
-    """One model's records as the decoder sees them."""
-
-    def __init__(self, plan: ModelPlan, mapping: FieldMapping, fields: Iterable[str], features: bool) -> None:
-        self.plan = plan
-        self.root = _Node()
-        self.constants: dict[str, str] = {}
-        self.features = _Features(plan) if features else None
-        for name in ("request_id", "probe", *fields):
-            path = mapping.paths.get(name, f"$.{name}")
-            if path.startswith("="):
-                self.constants[name] = path[1:]
-            else:
-                self.root.leaf(_steps(path), ("field", name), _FIELD_TYPES[name], name in _REQUIRED)
-        if self.features is not None and (self.features.types or self.features.closed):
-            steps = _steps(mapping.paths.get("features", "$.features"))
-            for name, (kind, required) in self.features.types.items():
-                self.root.leaf((*steps, name), ("feature", name), kind, required)
-            if self.features.closed:
-                node = self.root.at(steps)
-                if len(node.leaves) > len(self.features.types) or node.inner:
-                    raise _Unsuited
-                node.closed = True
-
-
-def _steps(path: str) -> tuple[str | int, ...]:
-    if path.startswith("="):
-        raise _Unsuited
-    try:
-        return parse_path(path)
-    except MappingError:
-        raise _Unsuited from None
+    def without(self, dropped: set[int]) -> _Taken:
+        """All but some rows, by their places here."""
+        keep = [place not in dropped for place in range(len(self.rows))]
+        rest = _Taken(self.layout)
+        rest.rows = list(compress(self.rows, keep))
+        rest.columns = [list(compress(column, keep)) for column in self.columns]
+        return rest
 
 
 @dataclass(frozen=True)
@@ -289,11 +104,11 @@ class ChunkReader:
         self._mapping = mapping
         self._models = models
         self._limits = limits
-        self._layouts: dict[type, _Layout] = {}
+        self._layouts: dict[type, Layout] = {}
         self._decoder: msgspec.json.Decoder[Any] | None = None
         try:
             self._build()
-        except (_Unsuited, TypeError, ValueError):
+        except (Unsuited, TypeError, ValueError):
             self._decoder = None
 
     def read(self, records: Sequence[Any]) -> Read:
@@ -303,26 +118,15 @@ class ChunkReader:
             records: Kafka records with `value`, `offset` and `timestamp`, in offset order.
         """
         values = [record.value or b"" for record in records]
-        structs = self._decode(values)
-        exact = [i for i, struct in enumerate(structs) if struct is None]
-        groups: dict[type, list[int]] = {}
-        kinds = set(map(type, structs)) - {type(None)}
-        if len(kinds) == 1 and not exact:
-            groups[kinds.pop()] = list(range(len(structs)))
-        else:
-            for i, struct in enumerate(structs):
-                if struct is not None:
-                    groups.setdefault(type(struct), []).append(i)
+        taken, exact = self._decode(values)
         offsets = np.array([record.offset for record in records], np.int64)
         times_ms = np.array([record.timestamp for record in records], np.int64)
         typed: dict[str, Readable] = {}
-        for struct_type, rows in groups.items():
-            layout = self._layouts[struct_type]
-            chosen = structs if len(rows) == len(structs) else [structs[i] for i in rows]
-            found, suspects = self._typed(layout, chosen, rows, values, offsets, times_ms)
+        for part in taken:
+            found, suspects = self._typed(part, values, offsets, times_ms)
             exact += suspects
             if found is not None:
-                typed[layout.plan.name] = found
+                typed[part.layout.plan.name] = found
         if not exact:
             return Read(list(typed.values()), [], Counter())
         exact.sort()
@@ -335,14 +139,13 @@ class ChunkReader:
         return Read(list(typed.values()), rejected, probes)
 
     def _typed(
-        self, layout: _Layout, structs: Sequence[Any], rows: list[int], values: Sequence[bytes],
-        offsets: Ints, times_ms: Ints,
-    ) -> tuple[Readable | None, list[int]]:  # fmt: skip
+        self, part: _Taken, values: Sequence[bytes], offsets: Ints, times_ms: Ints
+    ) -> tuple[Readable | None, list[int]]:
         """The records of one model as columns, without those that have to be looked at one by one."""
-        count = len(structs)
+        layout, count = part.layout, len(part.rows)
         if not count:
             return None, []
-        columns = layout.root.columns(structs)
+        columns = dict(zip(layout.root.places, part.columns, strict=True))
         features = {name: column for (what, name), column in columns.items() if what == "feature"}
         fields: dict[str, Sequence[Any]] = {
             name: column
@@ -355,47 +158,72 @@ class ChunkReader:
             features |= {name: [None] * count for name in layout.features.never}
         if set(map(type, ids)) != {str}:
             ids = [str(one) for one in ids]
-        suspects = (
-            [] if layout.features is None else layout.features.suspects(Columns([{}] * count, features))
-        )
+        known = Columns([{}] * count, features)
+        suspects = [] if layout.features is None else layout.features.suspects(known)
         if PROBE_PREFIX in "\n".join(ids):
             suspects += [i for i, one in enumerate(ids) if one.startswith(PROBE_PREFIX)]
         if suspects:
-            keep = np.setdiff1d(np.arange(count), suspects).tolist()
-            kept = [structs[i] for i in keep]
-            found, more = self._typed(layout, kept, [rows[i] for i in keep], values, offsets, times_ms)
-            return found, [*more, *(rows[i] for i in set(suspects))]
-        at = np.array(rows, np.int64)
-        bodies = [values[i] for i in rows] if count < len(values) else values
+            found, more = self._typed(part.without(set(suspects)), values, offsets, times_ms)
+            return found, [*more, *(part.rows[i] for i in set(suspects))]
+        at = np.array(part.rows, np.int64)
+        bodies = values if count == len(values) else [values[i] for i in part.rows]
         return (
             Readable(
                 layout.plan.name, offsets[at], times_ms[at], list(ids), fields, features,
-                decoded(bodies), np.zeros(0, np.int64),
+                decoded(bodies), np.zeros(0, np.int64), known,
             ),
             [],
         )  # fmt: skip
 
-    def _decode(self, values: Sequence[bytes]) -> list[Any]:
-        """A struct for each value, None for what is to be read the exact way."""
+    def _decode(self, values: Sequence[bytes]) -> tuple[list[_Taken], list[int]]:
+        """Columns of each layout, and places of values that are to be read the exact way."""
+        every = list(range(len(values)))
         if self._decoder is None:
-            return [None] * len(values)
-        structs: list[Any] = []
-        refused = 0
-        left = map(self._decoder.decode, values)
-        while True:
-            try:
-                structs.extend(left)  # what came before a refusal stays in the list
-                break
-            except _REFUSALS:
-                structs.append(None)
-                refused += 1
-        for i in self._doubtful(values, len(structs) - refused):
-            structs[i] = None
-        return structs
-
-    def _doubtful(self, values: Sequence[bytes], accepted: int) -> list[int]:
-        """Values the decoder may wrongly take: it does not look into what it skips."""
+            return [], every
         joined = b"".join(values)
+        doubtful = set(self._odd(values, joined))
+        taken, refused = self._decode_blocks(values, doubtful)
+        accepted = len(values) - len(refused) - len(doubtful)
+        if deep := set(self._deep(values, joined, accepted)) - doubtful:
+            doubtful |= deep
+            taken, refused = self._decode_blocks(values, doubtful)
+        return taken, [*refused, *doubtful]
+
+    def _decode_blocks(self, values: Sequence[bytes], skipped: set[int]) -> tuple[list[_Taken], list[int]]:
+        """As `_decode`, without some; a block's structs are taken apart while they are in the cache."""
+        assert self._decoder is not None
+        decode = self._decoder.decode
+        taken = {struct: _Taken(layout) for struct, layout in self._layouts.items()}
+        refused: list[int] = []
+        for start in range(0, len(values), _BLOCK_ROWS):
+            block = values[start : start + _BLOCK_ROWS]
+            rows: Sequence[int] = range(start, start + len(block))
+            if skipped and not skipped.isdisjoint(rows):
+                rows = [row for row in rows if row not in skipped]
+                block = [values[row] for row in rows]
+            structs: list[Any] = []
+            left = map(decode, block)
+            whole = True
+            while True:
+                try:
+                    structs.extend(left)  # what came before a refusal stays in the list
+                    break
+                except _REFUSALS:
+                    refused.append(rows[len(structs)])
+                    structs.append(None)
+                    whole = False
+            if whole and len(taken) == 1:
+                if structs:
+                    taken[type(structs[0])].add(rows, structs)
+                continue
+            for struct, part in taken.items():
+                own = [i for i, one in enumerate(structs) if type(one) is struct]
+                if own:
+                    part.add([rows[i] for i in own], [structs[i] for i in own])
+        return list(taken.values()), refused
+
+    def _odd(self, values: Sequence[bytes], joined: bytes) -> list[int]:
+        """Values the decoder may wrongly take: it does not look into what it skips."""
         found: list[int] = []
         limits = self._limits
         if not joined.isascii():
@@ -403,11 +231,6 @@ class ChunkReader:
                 joined.decode()
             except UnicodeDecodeError:
                 found += [i for i, value in enumerate(values) if not _is_utf8(value)]
-        # Accepted records have an object each, and those within: what is more may be deep nesting.
-        brackets = joined.count(b"{") + joined.count(b"[")
-        least = min(layout.root.objects for layout in self._layouts.values())
-        if brackets > least * (accepted - 1) + limits.depth_max:
-            found += [i for i, v in enumerate(values) if v.count(b"{") + v.count(b"[") > limits.depth_max]
         largest = max(map(len, values), default=0)
         if largest > min(limits.record_bytes_max, _DIGITS_MAX):
             found += [
@@ -416,6 +239,17 @@ class ChunkReader:
                 or (len(value) > _DIGITS_MAX and _LONG_NUMBER.search(value))
             ]  # fmt: skip
         return found
+
+    def _deep(self, values: Sequence[bytes], joined: bytes, accepted: int) -> list[int]:
+        """Values that may be nested too deeply, where so many were accepted.
+
+        Those have an object each, and those within: only what is more may be deep nesting.
+        """
+        brackets = joined.count(b"{") + joined.count(b"[")
+        least = min(layout.root.objects for layout in self._layouts.values())
+        if brackets <= least * (accepted - 1) + self._limits.depth_max:
+            return []
+        return [i for i, v in enumerate(values) if v.count(b"{") + v.count(b"[") > self._limits.depth_max]
 
     def _fields(self, name: str) -> tuple[str, ...]:
         if self._kind == "labels":
@@ -427,22 +261,22 @@ class ChunkReader:
         if path.startswith("="):
             plan = self._models.get(path[1:])
             if plan is None:
-                raise _Unsuited
+                raise Unsuited
             plans: list[ModelPlan] = [plan]
         else:
             plans = list(self._models.values())
         if not plans:
-            raise _Unsuited
-        steps = _steps(path) if not path.startswith("=") else ()
+            raise Unsuited
+        steps = steps_of(path) if not path.startswith("=") else ()
         if len(plans) > 1 and not (len(steps) == 1 and isinstance(steps[0], str)):
-            raise _Unsuited
+            raise Unsuited
         for plan in plans:
-            layout = _Layout(plan, self._mapping, self._fields(plan.name), self._kind == "predictions")
+            layout = Layout(plan, self._mapping, self._fields(plan.name), self._kind == "predictions")
             tag = None
             if len(plans) > 1:
                 tag = (str(steps[0]), plan.name)
                 if steps[0] in layout.root.leaves or steps[0] in layout.root.inner:
-                    raise _Unsuited
+                    raise Unsuited
             elif steps:
                 layout.root.leaf(steps, ("field", "model"), Literal[plan.name], True)
             self._layouts[layout.root.struct("record", tag)] = layout
