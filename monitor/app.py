@@ -24,7 +24,6 @@ from monitor.core.drift.layout import FeatureLayout
 from monitor.core.errors import KafkaError, ServiceError, StoreUnavailable
 from monitor.core.evaluation import ModelEvaluation, ReferenceCounts, Silence
 from monitor.core.evaluation.sensitivity import Sensitivity, sensitivities
-from monitor.core.join import ModelIdentity
 from monitor.core.own_health import STUCK_S, WorkerReport, problems
 from monitor.core.plan import ModelPlan
 from monitor.core.probes.endpoint import Endpoint
@@ -33,6 +32,7 @@ from monitor.core.schema.compiled import CompiledSchema
 from monitor.core.schema.violations import RECORD
 from monitor.core.slices.assign import SliceAssigner
 from monitor.core.slices.spec import WhereSlice, features_of
+from monitor.core.stubs import ModelIdentity
 from monitor.core.tasks import Binary, ClassNames, Multiclass, Regression, Task
 from monitor.edges.collector import pace_collector
 from monitor.edges.embedded import EmbeddedKafka, EmbeddedRedis

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from monitor.core.counters import CellKey, Counts, Increment, Kind, Rows, Tier
 from monitor.core.probes.answers import Answer
+from monitor.core.stubs import StubTable
 
 EVALUATOR_VIEW: Final = "evaluator"
 """Name of the view in which the evaluator says how far it is."""
@@ -66,7 +67,7 @@ class StubWrite:
 
     Attributes:
         model: the model's name.
-        key: 12-byte digest of the request id (`monitor.core.join.stub_key`).
+        key: 12-byte digest of the request id (`monitor.core.stubs.stub_key`).
         seen: what `read_stubs` answered, None for absent.
         value: the new value; the stub stays in its generation, or enters the present one when it was absent.
         renew: it enters the present generation though it was there before.
@@ -86,22 +87,19 @@ class StubColumns:
     Attributes:
         model: the model's name.
         generation: that holds them all, None where none was there.
-        keys: n digests.
-        seen: n values as they were read; none of them where none was there.
-        values: n new values.
+        stubs: their keys, what was read of them and their new values.
     """
 
     model: str
     generation: int | None
-    keys: Sequence[bytes]
-    seen: Sequence[bytes]
-    values: Sequence[bytes]
+    stubs: StubTable
 
     def writes(self) -> Iterator[StubWrite]:
         """One by one."""
-        for at, (key, value) in enumerate(zip(self.keys, self.values, strict=True)):
-            seen = None if self.generation is None else SeenStub(self.seen[at], self.generation)
-            yield StubWrite(self.model, key, seen, value)
+        stubs = self.stubs
+        for key, seen, value in zip(stubs.keys, stubs.seen, stubs.values, strict=True):
+            before = None if self.generation is None else SeenStub(seen.tobytes(), self.generation)
+            yield StubWrite(self.model, key, before, value.tobytes())
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ import numpy as np
 from monitor.core.batch import Reading
 from monitor.core.counters import DEFAULT_TIERS
 from monitor.core.drift.layout import FeatureLayout
-from monitor.core.join import ModelIdentity
 from monitor.core.plan import ModelPlan
 from monitor.core.schema import FeatureSchema
 from monitor.core.schema.compiled import CompiledSchema
 from monitor.core.schema.inference import infer
 from monitor.core.slices import SliceAssigner, VersionSlice, parse_slice
+from monitor.core.stubs import ModelIdentity
 from monitor.core.tasks import Binary
 
 START_S = 1_700_000_000 // 3_600 * 3_600

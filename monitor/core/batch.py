@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from monitor.core.columns import Columns, factor
 from monitor.core.decode import Rejected, Row, Unreadable, event_times
-from monitor.core.join import ModelIdentity, stub_keys
 from monitor.core.mapping import Mapping
 from monitor.core.readable import Readable
 from monitor.core.schema.violations import Code
+from monitor.core.stubs import ModelIdentity, stub_keys
 from monitor.core.tasks.answers import Answers, Task, shown
 
 

@@ -19,17 +19,10 @@ from monitor.core.batch import LabelBatch, PredictionBatch
 from monitor.core.contributions import Cells, Wide, violation_cells
 from monitor.core.counters import ALL_SLICE, JUDGED, VIOLATIONS, Increment, Join, Rows
 from monitor.core.feature_cells import FeatureCells, fold_features
-from monitor.core.join import (
-    EffectColumns,
-    JoinCount,
-    Joined,
-    JoinTally,
-    join_labels,
-    join_predictions,
-    pack_predictions,
-)
+from monitor.core.join import EffectColumns, JoinCount, Joined, JoinTally, join_labels, join_predictions
 from monitor.core.plan import ModelPlan
 from monitor.core.schema.violations import SOFT, Code
+from monitor.core.stubs import Packed, pack_predictions
 from monitor.core.tasks.answers import Task
 
 Ints = NDArray[np.int64]
@@ -59,7 +52,7 @@ class Prepared:
 
     batch: PredictionBatch
     members: Ints
-    stubs: list[bytes]
+    stubs: Packed
     violations: Violations
     watermarks_ms: Ints
     cells: FeatureCells | None
@@ -120,10 +113,9 @@ def count_predictions(
         seen: stub key → stored stub, of these rows.
     """
     batch = prepared.batch
-    index = rows.tolist()
     joined = join_predictions(
-        [batch.keys[i] for i in index],
-        [prepared.stubs[i] for i in index],
+        batch.keys if len(rows) == len(batch) else [batch.keys[i] for i in rows.tolist()],
+        prepared.stubs.take(rows),
         seen,
         batch.tracked[rows].tolist(),
     )

@@ -27,9 +27,10 @@ from monitor.core.counting import Counted, Prepared, count_labels, count_predict
 from monitor.core.decode import Limits, Rejected, dead_letter
 from monitor.core.errors import StoreRefused
 from monitor.core.hints import HINTS
-from monitor.core.join import Joined, shards_of
+from monitor.core.join import Joined
 from monitor.core.mapping import Mapping as FieldMapping
 from monitor.core.plan import ModelPlan
+from monitor.core.stubs import shards_of
 from monitor.core.typed_reader import ChunkReader, Read
 from monitor.edges.attention import Attention, Signals
 from monitor.edges.flush_times import FlushTimes
@@ -476,15 +477,12 @@ class Ingest:
 
 def _columns(model: str, joined: Joined, seen: Mapping[bytes, SeenStub]) -> list[StubColumns]:
     """Stubs that stand alike: those nobody has seen, and those that get their first label, by generation."""
-    found = []
-    if joined.arrivals:
-        found.append(StubColumns(model, None, list(joined.arrivals), (), list(joined.arrivals.values())))
-    groups: dict[int, list[bytes]] = {}
-    for key in joined.labelled:
-        groups.setdefault(seen[key].generation, []).append(key)
-    for generation, keys in groups.items():
-        before = [seen[key].value for key in keys]
-        found.append(StubColumns(model, generation, keys, before, [joined.labelled[key] for key in keys]))
+    found = [StubColumns(model, None, table) for table in joined.arrivals]
+    for table in joined.labelled:
+        generations = np.array([seen[key].generation for key in table.keys])
+        for generation in np.unique(generations).tolist():
+            rows = np.flatnonzero(generations == generation)
+            found.append(StubColumns(model, generation, table.take(rows)))
     return found
 
 

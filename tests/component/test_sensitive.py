@@ -12,10 +12,10 @@ import pytest
 
 from monitor.core.batch import Reading
 from monitor.core.counters import DEFAULT_TIERS
-from monitor.core.join import ModelIdentity
 from monitor.core.plan import ModelPlan
 from monitor.core.schema import FeatureSchema
 from monitor.core.slices import SliceAssigner, VersionSlice
+from monitor.core.stubs import ModelIdentity
 from monitor.core.tasks import Binary
 from monitor.edges.redis import RedisStore
 from monitor.ports import Partition

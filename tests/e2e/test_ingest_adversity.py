@@ -10,9 +10,9 @@ import pytest
 
 from monitor.core.batch import Reading
 from monitor.core.counters import DEFAULT_TIERS, JOIN, SCALARS, CellKey, Join, Scalar
-from monitor.core.join import ModelIdentity
 from monitor.core.plan import ModelPlan
 from monitor.core.slices import BinSlice, SliceAssigner, VersionSlice, assign, parse_slice
+from monitor.core.stubs import ModelIdentity
 from monitor.core.tasks import Binary, ClassNames
 from monitor.edges.ingest import Ingest
 from monitor.edges.memory import ManualClock, MemoryStore

@@ -8,10 +8,10 @@ import msgpack
 
 from monitor.core.batch import Reading
 from monitor.core.counters import CODES, DEFAULT_TIERS, SCALARS, VIOLATIONS, CellKey, Scalar
-from monitor.core.join import ModelIdentity
 from monitor.core.plan import ModelPlan
 from monitor.core.schema import Code, FeatureSchema
 from monitor.core.slices import SliceAssigner, VersionSlice
+from monitor.core.stubs import ModelIdentity
 from monitor.core.tasks import Binary
 from monitor.edges.memory import ManualClock, MemoryStore
 from monitor.ports import Partition

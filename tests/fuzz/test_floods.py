@@ -12,15 +12,16 @@ from monitor.core.batch import Reading, prediction_batch
 from monitor.core.columns import Columns
 from monitor.core.counters import DEFAULT_TIERS, SCALARS, CellKey, Scalar
 from monitor.core.decode import Limits
-from monitor.core.join import ModelIdentity
 from monitor.core.mapping import Mapping
 from monitor.core.plan import ModelPlan
 from monitor.core.records import DeadLetter
 from monitor.core.schema import Feature, FeatureSchema
 from monitor.core.slices import SliceAssigner, VersionSlice, parse_slice
 from monitor.core.slices.assign import _CACHE_TOKENS_MAX, OUTSIDE
+from monitor.core.stubs import ModelIdentity
 from monitor.core.tasks import Binary
-from monitor.core.typed_reader import _KNOWN_MAX, ChunkReader
+from monitor.core.typed_layout import _KNOWN_MAX
+from monitor.core.typed_reader import ChunkReader
 from monitor.edges.memory import ManualClock, MemoryStore
 from monitor.edges.views import slice_name
 from monitor.ports import Partition

@@ -20,8 +20,9 @@ from monitor.cli.main import app
 from monitor.cli.tables import print_slices, print_violations
 from monitor.core.errors import RowsError, SettingsError, StoreRefused
 from monitor.core.guess import MODEL_NAME, model_name
-from monitor.core.join import LabelState, Order, Stub, join_labels
+from monitor.core.join import join_labels
 from monitor.core.schema.violations import Code, Violation
+from monitor.core.stubs import STUB_VERSION, LabelState, Order, Stub
 from monitor.core.times import parse_duration, parse_instant
 from monitor.core.understood import stored_alerts
 from monitor.edges.files import read_rows
@@ -162,18 +163,21 @@ def stub_bytes() -> st.SearchStrategy[bytes]:
     return stubs.map(Stub.pack)
 
 
+LATER = bytes([STUB_VERSION + 1])
+
+
 @given(stub_bytes(), st.data())
 def test_a_damaged_pending_prediction_is_refused_and_never_another(
     written: bytes, data: st.DataObject
 ) -> None:
     cut_at = data.draw(st.integers(0, len(written) - 1))
     more = data.draw(st.binary(min_size=1, max_size=30))
-    for damaged in (written[:cut_at], written + more, b"\x02" + written[1:], b"\x00" + written[1:]):
+    for damaged in (written[:cut_at], written + more, LATER + written[1:], b"\x00" + written[1:]):
         with pytest.raises(StoreRefused, match="pending prediction"):
             Stub.unpack(damaged)
     one = np.array([1.0]), np.array([5]), 3, np.array([9])
     with pytest.raises(StoreRefused):
-        join_labels([b"k"], *one, {b"k": b"\x02" + written[1:]}, [True])
+        join_labels([b"k"], *one, {b"k": LATER + written[1:]}, [True])
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 8 * 22 + 8, 8 * 500])

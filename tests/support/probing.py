@@ -11,12 +11,12 @@ from typing import Any
 
 from monitor.core.batch import Reading
 from monitor.core.counters import DEFAULT_TIERS, CellKey, Counts, Kind
-from monitor.core.join import ModelIdentity
 from monitor.core.plan import ModelPlan
 from monitor.core.probes import PROBES, Constraints, FeatureSpace
 from monitor.core.schema import FeatureSchema
 from monitor.core.schema.inference import infer
 from monitor.core.slices import SliceAssigner, VersionSlice, parse_slice
+from monitor.core.stubs import ModelIdentity
 from monitor.core.tasks import Binary
 from monitor.edges.ingest import Ingest
 from monitor.edges.memory import ManualClock, MemoryModelClient, MemoryStore

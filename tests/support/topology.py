@@ -9,10 +9,10 @@ from typing import Any
 
 from monitor.core.batch import Reading
 from monitor.core.counters import DEFAULT_TIERS, SCALARS, CellKey, Scalar, Tier
-from monitor.core.join import ModelIdentity
 from monitor.core.mapping import Mapping
 from monitor.core.plan import ModelPlan
 from monitor.core.slices import SliceAssigner, VersionSlice, parse_slice
+from monitor.core.stubs import ModelIdentity
 from monitor.core.tasks import Binary
 from monitor.edges.ingest import Ingest, Source, Tap
 from monitor.edges.memory import ManualClock

@@ -23,11 +23,11 @@ from monitor.core.counters import DEFAULT_TIERS
 from monitor.core.decode import Limits, RawRecord, by_model, decode_chunk
 from monitor.core.drift.layout import FeatureLayout
 from monitor.core.feature_cells import feature_cells
-from monitor.core.join import ModelIdentity
 from monitor.core.mapping import Mapping
 from monitor.core.plan import ModelPlan
 from monitor.core.schema import Feature, FeatureSchema
 from monitor.core.slices import SliceAssigner, VersionSlice, parse_slice
+from monitor.core.stubs import ModelIdentity
 from monitor.core.tasks import Binary, Multiclass, Regression, Task
 from monitor.core.typed_reader import ChunkReader, Read
 from tests.support.topology import LogRecord

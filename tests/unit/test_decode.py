@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from monitor.core.batch import Reading, read_labels, read_predictions
 from monitor.core.decode import Limits, RawRecord, Unreadable, dead_letter, decode_chunk, event_time_ms
 from monitor.core.errors import MappingError
-from monitor.core.join import ModelIdentity
 from monitor.core.mapping import Mapping, parse_path
 from monitor.core.records import DeadLetter
 from monitor.core.schema.violations import Code
+from monitor.core.stubs import ModelIdentity
 from monitor.core.tasks import Binary, ClassNames
 
 PLAIN = Mapping.parse()

@@ -14,12 +14,12 @@ from monitor.core.costs import memory
 from monitor.core.counters import DEFAULT_TIERS
 from monitor.core.decode import Limits, RawRecord
 from monitor.core.guess import guess_columns, guess_mapping, path_of
-from monitor.core.join import ModelIdentity
 from monitor.core.mapping import Mapping, parse_path
 from monitor.core.plan import ModelPlan
 from monitor.core.schema import CompiledSchema, FeatureSchema
 from monitor.core.slices.assign import SliceAssigner
 from monitor.core.slices.spec import CategorySlice, VersionSlice
+from monitor.core.stubs import ModelIdentity
 from monitor.core.survey import Sample, survey
 from monitor.core.tasks import Binary
 

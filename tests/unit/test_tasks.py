@@ -28,8 +28,8 @@ from monitor.core.counters import (
 )
 from monitor.core.errors import QueryError, StoreRefused
 from monitor.core.fairness.report import CRITERIA_OF, fairness_report
-from monitor.core.join import ModelIdentity
 from monitor.core.reports import SliceReport
+from monitor.core.stubs import ModelIdentity
 from monitor.core.tasks import Binary, Multiclass, Regression, Task
 from monitor.edges.memory import ManualClock, MemoryStore
 from monitor.edges.reader import MetricsReader

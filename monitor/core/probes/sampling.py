@@ -57,7 +57,7 @@ def sampled(keys: Sequence[bytes], share: float) -> NDArray[np.int64]:
     """Rows of a batch that are in the sample, int64[k].
 
     Args:
-        keys: digests of request ids, 12 bytes each (`monitor.core.join.stub_key`).
+        keys: digests of request ids, 12 bytes each (`monitor.core.stubs.stub_key`).
         share: of requests, in (0, 1].
 
     The digests decide the label sample too, so they are mixed once more (Steele, Lea and Flood 2014,

@@ -4,7 +4,7 @@
 -- KEYS[2], KEYS[3]  never exist: what refuses this script while the slot moves (keys.py, `settled`).
 -- ARGV[1]  msgpack, built by payload.py:
 --          {field, expected, start, next, watermark_ms, checks, stubs, creates, adds, retracts,
---           index, dead_letters, evidence, rankings}
+--           index, dead_letters, evidence, rankings, columns}
 -- Returns  {outcome, stored offset, stub keys in conflict}; outcomes as in ports.Outcome, and 'forgotten'
 --          when the registry is not what the flush was built with
 --
@@ -17,7 +17,7 @@ local LIVE = 3
 local flush = cmsgpack.unpack(ARGV[1])
 local field, expected, start, next_offset, watermark = flush[1], flush[2], flush[3], flush[4], flush[5]
 local checks, stubs, creates, adds, retracts = flush[6], flush[7], flush[8], flush[9], flush[10]
-local index, dead_letters, evidence, rankings = flush[11], flush[12], flush[13], flush[14]
+local index, dead_letters, evidence, rankings, columns = flush[11], flush[12], flush[13], flush[14], flush[15]
 
 -- 1. The fence.
 local fence = redis.call('HGET', KEYS[1], field)
@@ -41,7 +41,31 @@ for _, check in ipairs(checks) do
   end
 end
 
--- 3. The stubs are still what the worker saw.
+-- 3. The stubs are still what the worker saw. Columns of stubs come end to end, by part: they become groups.
+local function pieces(joined, size, first, count)
+  local found = {}
+  local at = first * size + 1
+  for i = 1, count do
+    found[i] = string.sub(joined, at, at + size - 1)
+    at = at + size
+  end
+  return found
+end
+
+for _, column in ipairs(columns) do
+  local base, half_ms, generation, cuts = column[1], column[2], column[3], column[4]
+  local first = 0
+  for i = 1, #cuts, 2 do
+    local part, count = cuts[i], cuts[i + 1]
+    local seen = generation < 0 and {} or pieces(column[8], column[7], first, count)
+    stubs[#stubs + 1] = {
+      base, half_ms, generation, part, pieces(column[6], column[5], first, count), seen,
+      pieces(column[10], column[9], first, count), false,
+    }
+    first = first + count
+  end
+end
+
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 

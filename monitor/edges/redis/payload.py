@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgpack
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.core.counters import (
     ALL_SLICE,
@@ -20,6 +21,7 @@ from monitor.core.counters import (
     Rows,
 )
 from monitor.core.probes.results import WORST_EACH, WORST_MAX
+from monitor.core.stubs import KEY_BYTES, table_of
 from monitor.edges.redis import keys
 from monitor.ports import Flush, ProbeFlush, StubColumns, StubWrite
 
@@ -60,15 +62,13 @@ class StubPlan:
         """Part of a generation that holds a stub key (a digest, so its first bytes are uniform)."""
         return (key[0] << 8 | key[1]) % self.parts
 
-    def parted(self, stub_keys: Sequence[bytes]) -> tuple[list[int], list[tuple[int, int, int]]]:
-        """Places of the keys sorted by part, and (part, start, end) of each part in that order."""
-        heads = np.frombuffer(b"".join([key[:2] for key in stub_keys]), ">u2")
-        parts = heads.astype(np.int64) % self.parts
+    def parted(self, stub_keys: Sequence[bytes]) -> tuple[NDArray[np.int64], list[int], bytes]:
+        """Places of the keys by part; (part, how many) of each part there, flat; the keys in that order."""
+        table = table_of(stub_keys, KEY_BYTES)
+        parts = (table[:, 0].astype(np.uint16) << 8 | table[:, 1]) % self.parts
         order = np.argsort(parts, kind="stable")
-        ordered = parts[order]
-        starts = np.flatnonzero(np.diff(ordered, prepend=-1)).tolist()
-        ends = [*starts[1:], len(ordered)]
-        return order.tolist(), list(zip(ordered[starts].tolist(), starts, ends, strict=True))
+        numbers, counts = np.unique(parts[order], return_counts=True)
+        return order, np.stack([numbers, counts], axis=1).ravel().tolist(), table[order].tobytes()
 
 
 def array(shard: int, key: CellKey) -> str:
@@ -109,7 +109,7 @@ def pack(flush: Flush, plan: StubPlan, checks: Sequence[tuple[str, str, bytes]],
             flush.next,
             flush.watermark_ms,
             checks,
-            [*_stubs(flush.shard, flush.stubs, plan), *_stub_columns(flush.shard, flush.columns, plan)],
+            _stubs(flush.shard, flush.stubs, plan),
             creates,
             adds,
             retracts,
@@ -117,6 +117,7 @@ def pack(flush: Flush, plan: StubPlan, checks: Sequence[tuple[str, str, bytes]],
             letters,
             evidence,
             _rankings(flush.shard, flush.rankings),
+            _stub_columns(flush.shard, flush.columns, plan),
         ]
     )
 
@@ -152,12 +153,10 @@ def pack_probes(
 
 def pack_lookup(
     shard: int, model: str, stub_keys: Sequence[bytes], plan: StubPlan
-) -> tuple[bytes, list[int]]:
-    """Encode a look-up of stubs; also the position in `stub_keys` of each answer."""
-    order, cuts = plan.parted(stub_keys)
-    ordered = [stub_keys[place] for place in order]
-    groups = [[part, ordered[start:end]] for part, start, end in cuts]
-    return _encode([keys.stubs(shard, model), plan.half_ms[model], groups]), order
+) -> tuple[bytes, NDArray[np.int64]]:
+    """Encode a look-up of stubs; also the position in `stub_keys` of each answer, int64[n]."""
+    order, cuts, ordered = plan.parted(stub_keys)
+    return _encode([keys.stubs(shard, model), plan.half_ms[model], cuts, KEY_BYTES, ordered]), order
 
 
 def _encode(value: Any) -> bytes:
@@ -195,18 +194,19 @@ def _stubs(shard: int, writes: Iterable[StubWrite], plan: StubPlan) -> list[list
 
 
 def _stub_columns(shard: int, columns: Iterable[StubColumns], plan: StubPlan) -> list[list[Any]]:
-    """As `_stubs`."""
+    """Stubs of one kind, laid end to end by part.
+
+    [prefix, half_ms, generation, (part, how many)…, and of keys, values seen and values to write the size of
+    one and all of them].
+    """
     groups: list[list[Any]] = []
-    for part in columns:
-        prefix, half_ms = keys.stubs(shard, part.model), plan.half_ms[part.model]
-        generation = ABSENT if part.generation is None else part.generation
-        order, cuts = plan.parted(part.keys)
-        ids, values = [part.keys[i] for i in order], [part.values[i] for i in order]
-        seen = [] if part.generation is None else [part.seen[i] for i in order]
-        groups += [
-            [prefix, half_ms, generation, number, ids[a:b], seen[a:b], values[a:b], False]
-            for number, a, b in cuts
-        ]
+    for column in columns:
+        stubs = column.stubs
+        order, cuts, ordered = plan.parted(stubs.keys)
+        where = [keys.stubs(shard, column.model), plan.half_ms[column.model]]
+        generation = ABSENT if column.generation is None else column.generation
+        tables = [(table.shape[1], table[order].tobytes()) for table in (stubs.seen, stubs.values)]
+        groups.append([*where, generation, cuts, KEY_BYTES, ordered, *tables[0], *tables[1]])
     return groups
 
 

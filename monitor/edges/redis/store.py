@@ -13,9 +13,11 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 from zlib import crc32
 
+import numpy as np
+
 from monitor.core.counters import LAYOUT_VERSION
 from monitor.core.errors import StoreRefused
-from monitor.core.join import STUB_VERSION
+from monitor.core.stubs import STUB_VERSION
 from monitor.core.understood import understood
 from monitor.edges.redis import keys
 from monitor.edges.redis.link import AsyncLink, RedisAccess
@@ -213,9 +215,11 @@ class RedisStore:
             return []
         packed, order = pack_lookup(shard, model, keys_, self._plan)
         answer = await self._link.script("read_stubs", [keys.fence(shard), *keys.settled(shard)], packed)
+        places, generations, values = unpack(answer)
         found: list[SeenStub | None] = [None] * len(keys_)
-        for row, generation, value in zip(*unpack(answer), strict=True):
-            found[order[row]] = SeenStub(value, int(generation))
+        rows = order[np.array(places, np.int64)].tolist()
+        for row, seen in zip(rows, map(SeenStub, values, map(int, generations)), strict=True):
+            found[row] = seen
         return found
 
     async def flush(self, flush: Flush) -> FlushResult:

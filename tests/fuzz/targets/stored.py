@@ -26,7 +26,8 @@ from monitor.core.counters import (
 from monitor.core.errors import QueryError, StoreRefused
 from monitor.core.evaluation.stored import dump, load
 from monitor.core.hints import Hint
-from monitor.core.join import LabelState, Order, Stub, join_labels, join_predictions
+from monitor.core.join import join_labels, join_predictions
+from monitor.core.stubs import LabelState, Order, Stub
 from monitor.core.understood import stored_alerts
 from monitor.edges.alert_evidence import case_by_id, cases_of, samples_of
 from monitor.edges.reader import MetricsReader

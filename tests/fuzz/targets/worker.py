@@ -11,10 +11,10 @@ from collections import Counter
 from monitor.core.batch import Reading
 from monitor.core.counters import JOIN, SCALARS, CellKey, Join, Scalar, Tier
 from monitor.core.drift.layout import FeatureLayout
-from monitor.core.join import ModelIdentity
 from monitor.core.plan import ModelPlan
 from monitor.core.schema import FeatureSchema
 from monitor.core.slices import SliceAssigner, VersionSlice, parse_slice
+from monitor.core.stubs import ModelIdentity
 from monitor.core.tasks import Binary, Multiclass, Regression, Task
 from monitor.edges.memory import ManualClock, MemoryStore
 from tests.fuzz.loop import done
