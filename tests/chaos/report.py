@@ -44,13 +44,15 @@ def summary(entries: list[dict[str, Any]], kept: dict[str, Any]) -> dict[str, An
 
 def stock_summary(entries: list[dict[str, Any]]) -> dict[str, Any] | None:
     """The same of stock Faust, one fault a run; None where it did not run."""
-    ended = [entry for entry in entries if "stock_faust" in entry and entry["error"] is None]
+    theirs = [entry for entry in entries if "stock_faust" in entry]
+    ended = [entry for entry in theirs if entry["error"] is None]
     if not ended:
         return None
     rows = [entry | {"name": entry["stock_faust"]} for entry in ended if entry["struck"]]
     counted = ("lost", "double", "unread")
     return {
         "runs": len(ended),
+        "runs_not_ended": len(theirs) - len(ended),
         "runs_stuck": sum(not entry["ended"] for entry in ended),
         "records": sum(entry["records"] for entry in ended),
         **{key: sum(entry[key] for entry in ended) for key in counted},
@@ -82,7 +84,8 @@ def table(report: dict[str, Any]) -> str:
     ]
     if stock:
         lines += [
-            f"Stock Faust: {stock['runs']} runs of one fault, {stock['records']:,} records, "
+            f"Stock Faust: {stock['runs']} runs of one fault that ended, "
+            f"{stock['runs_not_ended']} that did not; {stock['records']:,} records, "
             f"{stock['lost']:,} lost, {stock['double']:,} counted twice; "
             f"{stock['runs_stuck']} runs stood still before the end, {stock['unread']:,} records unread.",
             "",

@@ -72,7 +72,8 @@ def test_stock_faust_stands_beside_the_monitor() -> None:
     report = summary([_entry(records=10), stock], {})
     assert report["records"] == 10
     assert report["stock_faust"] == {
-        "runs": 1, "runs_stuck": 1, "records": 100, "lost": 7, "double": 1_500, "unread": 3,
+        "runs": 1, "runs_not_ended": 0, "runs_stuck": 1, "records": 100,
+        "lost": 7, "double": 1_500, "unread": 3,
         "faults": {"zombie": {"times": 1, "lost": 7, "double": 1_500, "unread": 3, "recovery_s_p95": 4.0}},
     }  # fmt: skip
     assert "| `zombie` | 1 | 0 | 0 | 2.0 s | 1 | 7 | 1,500 |" in table(report)
