@@ -107,7 +107,7 @@ def estimated_mean_loss(
 
     >>> losses = CellLosses(np.array([90, 90]), np.array([90.0, 180.0]), np.array([90.0, 360.0]))
     >>> round(estimated_mean_loss(np.array([25, 75]), losses).value, 3)
-    1.725
+    1.733
     """
     rows, count = int(live.sum()), int(known.rows.sum())
     if rows == 0:
