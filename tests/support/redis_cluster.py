@@ -84,6 +84,8 @@ class Cluster:
         self.nodes[0].cluster("MEET", "127.0.0.1", node.server.port, node.bus_port)
         self.nodes.append(node)
         _wait_for_each_other(self.nodes)
+        # Until it has heard who serves every slot it takes no key either.
+        until(lambda: "cluster_state:ok" in node.cluster("INFO"), "the new node serves")
         return node
 
     @property
