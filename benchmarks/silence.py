@@ -30,6 +30,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
 
+from monitor.core.errors import StoreUnavailable
 from monitor.core.records import Severity
 from monitor.demo.faults import Timeline
 from monitor.demo.model import CreditModel
@@ -46,6 +47,8 @@ DATA = Path(os.environ.get("MONITOR_TEST_DATA", Path(__file__).parents[2] / "sha
 AGES = {"feature": "age", "bins": [25, 40, 65]}
 BEHIND_MAX = 200_000
 SETTLE_S = 20.0
+NO_MODEL = "http://127.0.0.1:9"
+"""Nobody asks a model here."""
 
 Feed = Callable[[TopicProducer, Callable[[], None]], None]
 Result = dict[str, Any]
@@ -66,7 +69,10 @@ def watched(write: Callable[[Path, str, str], Path], feed: Feed) -> Result:
         places = partitions(link, topics)
 
         def behind() -> int:
-            states = reader.partitions()
+            try:
+                states = reader.partitions()
+            except StoreUnavailable:
+                return BEHIND_MAX + 1  # busy: asked again
             ends = end_offsets(link, places)
             return sum(end - (states[place].offset if place in states else 0) for place, end in ends.items())
 
@@ -105,7 +111,12 @@ def clean_hour(seconds: int, rate: int, seed: int) -> Result:
     records = reference(model.score, seed, REFERENCE_ROWS)
 
     def write(directory: Path, bootstrap: str, url: str) -> Path:
-        return write_files(directory, records, bootstrap, url)
+        path = write_files(directory, records, bootstrap, url, NO_MODEL)
+        settings = yaml.safe_load(path.read_text())
+        for one in settings["models"].values():
+            del one["probes"]  # the demo's model has faults of its own, which probes would find
+        path.write_text(yaml.safe_dump(settings))
+        return path
 
     def feed(producer: TopicProducer, keep_pace: Callable[[], None]) -> None:
         def send(topic: str, key: bytes, value: bytes, at_ms: int) -> None:
@@ -152,7 +163,7 @@ def adult(rate: int, seed: int) -> Result:
     def write(directory: Path, bootstrap: str, url: str) -> Path:
         lines = [json.dumps(body(i) | {"label": int(labels[i])}) + "\n" for i in range(half // 2, half)]
         (directory / "reference.jsonl").write_text("".join(lines))
-        settings = settings_document(bootstrap, url)
+        settings = settings_document(bootstrap, url, NO_MODEL)
         settings["models"] = {
             "income": {
                 "reference": {"file": "reference.jsonl"},

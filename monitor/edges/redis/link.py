@@ -38,6 +38,8 @@ _OUTAGES: Final = (
 _OUTAGE_CODES: Final = ("MISCONF", "NOREPLICAS", "BUSY", "UNBLOCKED")
 """Outages for which redis-py has no class of its own."""
 
+_OF_A_PIPELINE: Final = " of pipeline caused error: "
+
 _NO_DATABASE: Final = ("DB index is out of range", "SELECT is not allowed in cluster mode")
 
 _DENIALS: Final = (
@@ -69,9 +71,11 @@ def plain_errors() -> Iterator[None]:
     except _OUTAGES as error:
         raise StoreUnavailable(f"Redis cannot serve now: {str(error) or type(error).__name__}") from error
     except exceptions.ResponseError as error:
-        if str(error).startswith(_OUTAGE_CODES):
+        # A pipeline puts the number and the words of the command before what the server said.
+        said = str(error).rpartition(_OF_A_PIPELINE)[2]
+        if said.startswith(_OUTAGE_CODES):
             raise StoreUnavailable(f"Redis cannot serve now: {error}") from error
-        if str(error).startswith(_NO_DATABASE):
+        if said.startswith(_NO_DATABASE):
             raise StoreRefused(f"Redis has no such database ({error}): mend the end of redis.url") from error
         raise
 
