@@ -17,11 +17,11 @@ from monitor.edges.kafka.connection import KafkaConnection
 from monitor.edges.kafka.topics import TopicSpec, ensure_topics, read_last
 from monitor.edges.redis.reader import RedisReader
 from tests.support.kafka_cluster import Brokers, three_brokers
-from tests.support.live import wait_until_read, worker
+from tests.support.live import settings_of, wait_until_read, worker
 from tests.support.redis_cluster import until
 from tests.support.redis_servers import redis_binary, running, valkey_binary
 from tests.support.topology import counted
-from tests.support.traffic import SLICES, YOUNG, Message, make_log, oracle
+from tests.support.traffic import Message, make_log, oracle
 
 MODELS = ("credit", "shadow")
 DOWN_S = 20.0
@@ -38,7 +38,7 @@ async def test_a_leader_is_lost_and_then_every_broker(kafka_is_apache: bool, tmp
     store = running("store", redis_binary() or valkey_binary())
     with store as server:
         async with three_brokers(tmp_path) as brokers:
-            settings = _settings(brokers.bootstrap, server.url, topics, tmp_path.name)
+            settings = settings_of(MODELS, brokers.bootstrap, server.url, tmp_path.name, topics)
             outputs = [settings["kafka"][name]["topic"] for name in ("alerts", "dead_letters")]
             specs = [TopicSpec(name, PARTITIONS) for name in topics] + [
                 TopicSpec(name, 1) for name in outputs
@@ -86,20 +86,3 @@ async def _produce(brokers: Brokers, messages: Sequence[Message], topics: Sequen
         await asyncio.gather(*taken)
     finally:
         await producer.stop()
-
-
-def _settings(bootstrap: str, redis_url: str, topics: Sequence[str], tag: str) -> dict[str, Any]:
-    model = {"task": "binary", "slices": [*SLICES, YOUNG], "labels": {"wait": "1h"}}
-    return {
-        "kafka": {
-            "bootstrap_servers": bootstrap,
-            "group_id": f"monitor-{tag}",
-            "predictions": {"topics": [topics[0]]},
-            "labels": {"topics": [topics[1]]},
-            "alerts": {"topic": f"alerts-{tag}"},
-            "dead_letters": {"topic": f"dead-{tag}"},
-        },
-        "redis": {"url": redis_url, "shards": 2},
-        "models": dict.fromkeys(MODELS, model),
-        "worker": {"rebalance_timeout": "3s", "stall_timeout": "20s"},
-    }

@@ -17,10 +17,10 @@ from monitor.core.counters import DEFAULT_TIERS
 from monitor.edges.kafka.connection import KafkaConnection
 from monitor.edges.kafka.topics import TopicProducer, read_last
 from monitor.edges.redis.reader import RedisReader
-from tests.support.live import make_topics, wait_until_read
+from tests.support.live import make_topics, settings_of, wait_until_read
 from tests.support.redis_servers import redis_binary, running, valkey_binary
 from tests.support.topology import counted
-from tests.support.traffic import SLICES, YOUNG, Message, make_log, oracle
+from tests.support.traffic import Message, make_log, oracle
 
 MODELS = ("credit", "shadow")
 
@@ -37,7 +37,7 @@ def test_a_full_disk_stops_no_counting(kafka: str, tmp_path: Path) -> None:
     messages = make_log(31, 200, start_s=start_s, span_s=2_400, partitions=2)
     log, config = tmp_path / "worker.log", tmp_path / "monitor.yaml"
     with running("store", redis_binary() or valkey_binary()) as server:
-        settings = _settings(kafka, server.url, tag, topics)
+        settings = settings_of(MODELS, kafka, server.url, tag, topics)
         config.write_text(yaml.safe_dump(settings))
         make_topics(kafka, settings, 2)
         _produce(KafkaConnection(kafka), messages, topics)
@@ -73,20 +73,3 @@ def _read(link: KafkaConnection, topics: Sequence[str]) -> list[tuple[str, int, 
         records: list[Any] = list(read_last(link, name, 1_000_000))
         log += [(kind, record.partition, record.offset, record.value) for record in records]
     return log
-
-
-def _settings(bootstrap: str, redis_url: str, tag: str, topics: Sequence[str]) -> dict[str, Any]:
-    model = {"task": "binary", "slices": [*SLICES, YOUNG], "labels": {"wait": "1h"}}
-    return {
-        "kafka": {
-            "bootstrap_servers": bootstrap,
-            "group_id": f"monitor-{tag}",
-            "predictions": {"topics": [topics[0]]},
-            "labels": {"topics": [topics[1]]},
-            "alerts": {"topic": f"alerts-{tag}"},
-            "dead_letters": {"topic": f"dead-{tag}"},
-        },
-        "redis": {"url": redis_url, "shards": 2},
-        "models": dict.fromkeys(MODELS, model),
-        "worker": {"rebalance_timeout": "3s", "stall_timeout": "20s"},
-    }

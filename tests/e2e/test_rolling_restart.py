@@ -18,7 +18,7 @@ from monitor.core.counters import DEFAULT_TIERS
 from monitor.edges.kafka.connection import KafkaConnection
 from monitor.edges.kafka.topics import TopicProducer, read_last
 from monitor.edges.redis.reader import RedisReader
-from tests.support.live import make_topics, wait_until_read
+from tests.support.live import make_topics, settings_of, wait_until_read
 from tests.support.redis_cluster import until
 from tests.support.redis_servers import redis_binary, running, valkey_binary
 from tests.support.topology import counted
@@ -55,8 +55,8 @@ def test_workers_are_replaced_one_at_a_time_under_traffic(kafka: str, tmp_path: 
     with ExitStack() as stack:
         server = stack.enter_context(running("store", redis_binary() or valkey_binary()))
         reader = stack.enter_context(closing(RedisReader(server.url, 2)))
-        former = _settings(kafka, server.url, tag, topics, [*SLICES, YOUNG])
-        latter = _settings(kafka, server.url, tag, topics, [OLD, *SLICES, YOUNG])
+        former = settings_of(MODELS, kafka, server.url, tag, topics)
+        latter = settings_of(MODELS, kafka, server.url, tag, topics, [OLD, *SLICES, YOUNG])
         make_topics(kafka, former)
         workers = [Process(former, tmp_path, f"former-{number}") for number in range(2)]
         done = threading.Event()
@@ -100,22 +100,3 @@ def _feed(
             at += step
             done.wait(1.0)
     assert producer.failed == 0
-
-
-def _settings(
-    bootstrap: str, redis_url: str, tag: str, topics: Sequence[str], slices: Sequence[Any]
-) -> dict[str, Any]:
-    model = {"task": "binary", "slices": list(slices), "labels": {"wait": "1h"}}
-    return {
-        "kafka": {
-            "bootstrap_servers": bootstrap,
-            "group_id": f"monitor-{tag}",
-            "predictions": {"topics": [topics[0]]},
-            "labels": {"topics": [topics[1]]},
-            "alerts": {"topic": f"alerts-{tag}"},
-            "dead_letters": {"topic": f"dead-{tag}"},
-        },
-        "redis": {"url": redis_url, "shards": 2},
-        "models": dict.fromkeys(MODELS, model),
-        "worker": {"rebalance_timeout": "3s", "stall_timeout": "20s"},
-    }

@@ -16,6 +16,7 @@ from monitor.edges.kafka.connection import KafkaConnection
 from monitor.edges.kafka.topics import TopicSpec, ensure_topics
 from monitor.edges.redis.reader import RedisReader
 from tests.support.ends import true_ends
+from tests.support.traffic import SLICES, YOUNG
 
 CATCH_UP_S = 400.0
 
@@ -37,6 +38,40 @@ def worker(settings: dict[str, Any], directory: Path, *options: str) -> Iterator
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def settings_of(
+    models: Sequence[str],
+    bootstrap: str,
+    redis_url: str,
+    tag: str,
+    topics: Sequence[str],
+    slices: Sequence[Any] = (*SLICES, YOUNG),
+) -> dict[str, Any]:
+    """Settings of binary models over two shards that notice soon when something stands still.
+
+    Args:
+        models: their names.
+        bootstrap: of the brokers.
+        redis_url: of the store.
+        tag: of the group and the topics that are written.
+        topics: of predictions and of labels.
+        slices: of every model.
+    """
+    model = {"task": "binary", "slices": list(slices), "labels": {"wait": "1h"}}
+    return {
+        "kafka": {
+            "bootstrap_servers": bootstrap,
+            "group_id": f"monitor-{tag}",
+            "predictions": {"topics": [topics[0]]},
+            "labels": {"topics": [topics[1]]},
+            "alerts": {"topic": f"alerts-{tag}"},
+            "dead_letters": {"topic": f"dead-{tag}"},
+        },
+        "redis": {"url": redis_url, "shards": 2},
+        "models": dict.fromkeys(models, model),
+        "worker": {"rebalance_timeout": "3s", "stall_timeout": "20s"},
+    }
 
 
 def make_topics(bootstrap: str, settings: dict[str, Any], count: int = 4) -> None:
