@@ -7,7 +7,7 @@ called again after a conflict.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgpack
@@ -46,7 +46,8 @@ class Violations:
 class Prepared:
     """Predictions of one model with everything that does not depend on the store.
 
-    `members` is int64[n, m]: slice ids, all traffic first. `watermarks_ms` is int64[n]. `cells` is where the
+    `members` is int64[n, m]: slice ids, all traffic first. `watermarks_ms` is int64[n], the running
+    maximum of event time. `cells` is where the
     values of features are counted, if they are; `judge` the id of the schema they were judged by, 0 for none.
     """
 
@@ -57,6 +58,10 @@ class Prepared:
     watermarks_ms: Ints
     cells: FeatureCells | None
     judge: int = 0
+
+    def since(self, watermark_ms: int) -> Prepared:
+        """With the running maximum going on from that of the records before."""
+        return replace(self, watermarks_ms=np.maximum(self.watermarks_ms, watermark_ms))
 
 
 @dataclass(frozen=True)

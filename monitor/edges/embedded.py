@@ -241,6 +241,8 @@ class EmbeddedRedis(_Service):
             "save": "",
             "appendonly": "no" if self._data_dir is None else "yes",
             "maxmemory-policy": "noeviction",
+            # Stubs soon lie in tables anyway; searching lists until then costs a third of a flush.
+            "hash-max-listpack-entries": "16",
         }
         return [str(binary), *(word for key, value in settings.items() for word in (f"--{key}", value))]
 

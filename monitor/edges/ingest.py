@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, Literal, Protocol
 from zlib import crc32
@@ -53,6 +53,8 @@ log = logging.getLogger(__name__)
 
 _CONFLICTS_MAX: Final = 100
 _ROWS_FIRST: Final = 1_000
+_HEAD_START_S: Final = 0.002
+"""Decoding holds up the event loop, and with it the flush ahead that is on its way to the store."""
 
 Ints = NDArray[np.int64]
 
@@ -94,13 +96,19 @@ class Progress:
 
 @dataclass
 class _Owned:
-    """A partition this worker consumes: the fences it believes in and where the running maximum stands."""
+    """A partition this worker consumes: the fences it believes in and where the running maximum stands.
+
+    Whoever holds `lock` flushes; whoever holds `next_up` decodes what is flushed after that. `resets` is how
+    often the position was set by the store: what was decoded before is of no use then.
+    """
 
     fences: list[Fence]
     position: int
     watermark_ms: int
     size: Size
+    resets: int = 0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    next_up: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def leads(self, stored: Sequence[Fence | None]) -> bool:
         """Whether a shard's fence is behind what is believed of it."""
@@ -110,13 +118,21 @@ class _Owned:
 
 @dataclass(frozen=True)
 class _Decoded:
-    """A chunk as columns per model, with the running maximum of event time after each record."""
+    """A piece as columns per model; its running maximum of event time begins with its own first record."""
 
     predictions: list[tuple[ModelPlan, Prepared]]
     labels: list[tuple[ModelPlan, LabelBatch]]
     rejected: list[Rejected]
-    watermark_ms: int  # after the last record
+    watermark_ms: int  # after the last record; 0 where none has a time
     probes: Mapping[str, int] = field(default_factory=dict)  # model → rows that probes asked
+
+    def since(self, watermark_ms: int) -> _Decoded:
+        """With the running maximum going on from that of the records before."""
+        return replace(
+            self,
+            predictions=[(plan, prepared.since(watermark_ms)) for plan, prepared in self.predictions],
+            watermark_ms=max(self.watermark_ms, watermark_ms),
+        )
 
 
 class Ingest:
@@ -188,6 +204,9 @@ class Ingest:
     async def handle(self, chunk: Chunk) -> None:
         """Count one chunk, exactly once whatever happens on the way.
 
+        The next chunk of a partition may be handed over before this one is counted: it is decoded while this
+        one is flushed, and flushed after it. Chunks are taken in the order of the calls.
+
         Raises:
             StoreRefused: the store lost its fences; counting on would count twice.
         """
@@ -197,21 +216,37 @@ class Ingest:
             # Nobody said where it stands: to pass it over in silence would be to lose it.
             await self._refresh(partition)
             return
-        async with owned.lock:
+        async with owned.next_up:
+            if owned.lock.locked():
+                await self._clock.sleep(_HEAD_START_S)
+            resets = owned.resets
+            piece, after = cut(chunk, owned.size.rows)
+            decoded = await self._decode(piece)
+            await owned.lock.acquire()
+        try:
+            if owned.resets != resets:
+                return  # sought back meanwhile: this comes again
             rest: Chunk | None = chunk
             while rest is not None:
-                piece, after = cut(rest, owned.size.rows)
                 if piece.next > owned.position:
-                    cells = await self._handle(partition, owned, piece)
+                    cells = await self._handle(partition, owned, piece, decoded)
                     if cells is None:
                         return
                     rows = len(piece.records)
                     owned.size.learn(cells, rows)
-                    if owned.size.too_many(cells, rows):
-                        continue
-                rest = after
+                    if not owned.size.too_many(cells, rows):
+                        rest = after
+                else:
+                    rest = after
+                if rest is not None:
+                    piece, after = cut(rest, owned.size.rows)
+                    decoded = await self._decode(piece)
+        finally:
+            owned.lock.release()
 
-    async def _handle(self, partition: Partition, owned: _Owned, chunk: Chunk) -> int | None:
+    async def _handle(
+        self, partition: Partition, owned: _Owned, chunk: Chunk, decoded: _Decoded
+    ) -> int | None:
         """Count one piece, unless it touches too many cells.
 
         Returns:
@@ -221,7 +256,7 @@ class Ingest:
             # Records between are neither counted nor in the chunk: a seek was overtaken.
             await self._go_back(partition, owned.position)
             return None
-        decoded = await self._decode(chunk, owned)
+        decoded = decoded.since(owned.watermark_ms)
         results = await asyncio.gather(
             *(
                 self._flush_shard(shard, partition, owned, chunk, decoded)
@@ -276,15 +311,15 @@ class Ingest:
                     log.warning("the store went back in time", extra={"partition": str(partition)})
                     await self._go_back(partition, self._reset(partition, fences))
 
-    async def _decode(self, chunk: Chunk, owned: _Owned) -> _Decoded:
+    async def _decode(self, chunk: Chunk) -> _Decoded:
         source = self._sources[chunk.topic]
         records = chunk.records
         if records and records[0].offset < chunk.start:
             records = [record for record in records if record.offset >= chunk.start]
         read = self._reader(chunk.topic).read(records)
         if source.kind == "labels":
-            return await self._decode_labels(read, source, owned)
-        return await self._decode_predictions(read, source, owned)
+            return await self._decode_labels(read, source)
+        return await self._decode_predictions(read, source)
 
     def _reader(self, topic: str) -> ChunkReader:
         if topic not in self._readers:
@@ -292,13 +327,13 @@ class Ingest:
             self._readers[topic] = ChunkReader(source.kind, source.mapping, self._models, self._limits)
         return self._readers[topic]
 
-    async def _decode_predictions(self, read: Read, source: Source, owned: _Owned) -> _Decoded:
+    async def _decode_predictions(self, read: Read, source: Source) -> _Decoded:
         batches = [
             (plan, prediction_batch(found, source.mapping, plan.reading))
             for found in read.readable
             for plan in (await self._preparer.numbered(self._models[found.model]),)
         ]
-        offsets, marks = running_maximum([batch for _, batch in batches], owned.watermark_ms)
+        offsets, marks = running_maximum([batch for _, batch in batches])
         predictions = []
         for plan, batch in batches:
             members = await self._preparer.members(plan, batch)
@@ -307,10 +342,10 @@ class Ingest:
             cells = await self._preparer.cells(plan, batch, violations)
             judge = await self._preparer.judge(plan)
             predictions.append((plan, prepare(batch, members, violations, at, cells, judge)))
-        watermark_ms = int(marks[-1]) if len(marks) else owned.watermark_ms
+        watermark_ms = int(marks[-1]) if len(marks) else 0
         return _Decoded(predictions, [], read.rejected, watermark_ms, read.probes)
 
-    async def _decode_labels(self, read: Read, source: Source, owned: _Owned) -> _Decoded:
+    async def _decode_labels(self, read: Read, source: Source) -> _Decoded:
         labels = []
         rejected = read.rejected
         for found in read.readable:
@@ -318,8 +353,8 @@ class Ingest:
             batch, refused = label_batch(found, source.mapping, plan.reading)
             labels.append((plan, batch))
             rejected = rejected + refused
-        _, marks = running_maximum([batch for _, batch in labels], owned.watermark_ms)
-        watermark_ms = int(marks[-1]) if len(marks) else owned.watermark_ms
+        _, marks = running_maximum([batch for _, batch in labels])
+        watermark_ms = int(marks[-1]) if len(marks) else 0
         return _Decoded([], labels, rejected, watermark_ms, read.probes)
 
     async def _flush_shard(
@@ -458,6 +493,7 @@ class Ingest:
             size = Size(min(_ROWS_FIRST, self._piece_rows_max), self._piece_rows_max, self._cells_max)
             owned = self._owned[partition] = _Owned(known, 0, 0, size)
         owned.fences = known
+        owned.resets += 1
         owned.position, owned.watermark_ms = lowest.offset, lowest.watermark_ms
         return lowest.offset
 

@@ -105,8 +105,8 @@ class Size:
             self.rows = min(fitting, 4 * self.rows, self.rows_max)
 
 
-def running_maximum(batches: Sequence[PredictionBatch | LabelBatch], start_ms: int) -> tuple[Ints, Ints]:
-    """Running maximum of event time over the records of a chunk, whatever their model.
+def running_maximum(batches: Sequence[PredictionBatch | LabelBatch]) -> tuple[Ints, Ints]:
+    """Running maximum of event time over the records of a piece, whatever their model.
 
     Returns:
         (offsets, watermarks_ms), int64[n] each, in offset order.
@@ -116,4 +116,4 @@ def running_maximum(batches: Sequence[PredictionBatch | LabelBatch], start_ms: i
     offsets = np.concatenate([batch.offsets for batch in batches])
     times = np.concatenate([batch.times_ms for batch in batches])
     order = np.argsort(offsets, kind="stable")
-    return offsets[order], np.maximum(np.maximum.accumulate(times[order]), start_ms)
+    return offsets[order], np.maximum.accumulate(times[order])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -55,6 +56,7 @@ class Preparer:
         self._schema_ids: dict[str, int] = {}
         self._judges: dict[str, int] = {}
         self._numbered: dict[str, ModelPlan] = {}
+        self._admitting = asyncio.Lock()
 
     async def numbered(self, plan: ModelPlan) -> ModelPlan:
         """The plan with the numbers the store gives to its task's classes.
@@ -83,9 +85,11 @@ class Preparer:
     async def members(self, plan: ModelPlan, batch: PredictionBatch) -> Ints:
         """Slice ids, int64[rows, declarations], `OUTSIDE` where a row is in none."""
         tokens = plan.slices.tokens(batch.features, batch.versions)
-        for index, fresh in plan.slices.unknown(tokens).items():
-            await self.admit(plan, index, fresh)
-        return plan.slices.codes(tokens)
+        # What is known now may be forgotten before another batch; between here and the codes none may come.
+        async with self._admitting:
+            for index, fresh in plan.slices.unknown(tokens).items():
+                await self.admit(plan, index, fresh)
+            return plan.slices.codes(tokens)
 
     async def admit(self, plan: ModelPlan, declaration: int, tokens: Sequence[Token]) -> None:
         """Give tokens of a declaration their slice ids, the first ones first where places are limited."""

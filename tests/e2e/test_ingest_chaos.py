@@ -111,7 +111,7 @@ async def test_every_count_is_exact_whatever_happens_at_once(seed: int) -> None:
     async with asyncio.timeout(300), asyncio.TaskGroup() as group:
         group.create_task(trouble())
         for worker in workers:
-            for partition in partitions:
+            for partition in partitions * 2:  # the next chunk is handed over while the one before is in hand
                 group.create_task(consume(worker, partition))
     for tier in DEFAULT_TIERS:
         assert counted(store.reader(), MODELS, tier) == dict(oracle(log.raw(), tier.bucket_s))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
@@ -109,6 +109,35 @@ async def test_closing_waits_for_the_chunk_in_hand_and_takes_no_other(flow: Flow
     await asyncio.gather(in_hand, closing)
     await flow.take(chunk(epoch, 2, 3), handle)
     assert (flow.handled(PLACE), handle.seen) == (2, [])
+
+
+async def test_the_next_chunk_is_taken_while_one_is_in_hand_and_no_third(flow: Flow) -> None:
+    epoch, handle = flow.begin_epoch(PLACE), Recorder()
+    flow.placed(PLACE, 0)
+    gates = [asyncio.Event() for _ in range(4)]
+
+    async def waits(chunk: Chunk) -> None:
+        await handle(chunk)
+        await gates[chunk.start].wait()
+
+    async def fetched() -> AsyncIterator[Chunk]:
+        for start in range(4):
+            yield chunk(epoch, start, start + 1)
+
+    taking = asyncio.create_task(flow.take_all(fetched(), waits))
+    for done in range(2):
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert (len(handle.seen), flow.handled(PLACE)) == (done + 2, done)
+        gates[done].set()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert flow.handled(PLACE) == 2
+    taking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await taking
+    await flow.settle([PLACE])  # nothing is left in hand
+    assert (len(handle.seen), flow.handled(PLACE)) == (4, 2)
 
 
 async def test_a_rewind_goes_to_the_transport(flow: Flow) -> None:

@@ -7,11 +7,13 @@ transport places partitions through it). All of it runs on the worker's event lo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Protocol
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from typing import Final, Protocol
 
 from monitor.edges.kafka.chunks import Bounds, Chunk
 from monitor.ports import Partition
+
+_IN_HAND_MAX: Final = 2
 
 Positions = Callable[[Mapping[Partition, Bounds]], Awaitable[Mapping[Partition, int]]]
 """Given what the broker keeps of the partitions just assigned, answers where to read each of them from.
@@ -136,6 +138,29 @@ class Flow:
             if not self._in_hand[place]:
                 del self._in_hand[place]
             self._released.set()
+
+    async def take_all(
+        self, chunks: AsyncIterable[Chunk], handle: Callable[[Chunk], Awaitable[None]]
+    ) -> None:
+        """Take chunks as they come, the next while the one before is in hand: it may be decoded meanwhile."""
+        room = asyncio.Semaphore(_IN_HAND_MAX)
+        taking: set[asyncio.Task[None]] = set()
+
+        def taken(task: asyncio.Task[None]) -> None:
+            taking.discard(task)
+            room.release()
+
+        try:
+            async for chunk in chunks:
+                await room.acquire()
+                task = asyncio.create_task(self.take(chunk, handle))
+                taking.add(task)
+                task.add_done_callback(taken)
+            await asyncio.gather(*taking)
+        finally:
+            for task in taking:
+                task.cancel()
+            await asyncio.gather(*taking, return_exceptions=True)
 
     async def settle(self, partitions: Iterable[Partition]) -> None:
         """Wait until no chunk of the partitions is in a handler's hands."""

@@ -81,7 +81,7 @@ def create_app(config: KafkaWorkerConfig, handler: ChunkHandler, flow: Flow) -> 
 
     Args:
         config: what to read and how.
-        handler: gets every chunk, those of one kind one after the other.
+        handler: gets every chunk, those of one kind in turn, the next while the one before is in hand.
         flow: shared with the handler.
 
     Raises:
@@ -100,8 +100,7 @@ def _add_agent(app: ChunkApp, kind: Kind, names: tuple[str, ...], handler: Chunk
         await handler.handle(chunk, kind)
 
     async def consume(chunks: StreamT) -> None:
-        async for chunk in chunks:
-            await app.flow.take(chunk, handle)
+        await app.flow.take_all(chunks, handle)
 
     app.agent(app.topic(*names, schema=_ChunkSchema()), name=kind, concurrency=1)(consume)
 
