@@ -8,7 +8,10 @@ from __future__ import annotations
 import importlib.metadata
 import inspect
 import re
+import weakref
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import aiokafka
 import pytest
@@ -17,9 +20,11 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from faust.transport import base, consumer, drivers
 from faust.transport.drivers import aiokafka as stock
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from monitor.edges.kafka import thread, transport
-from monitor.edges.kafka.thread import as_parsed
+from monitor.edges.kafka.batches import Arrivals
 from monitor.edges.kafka.worker import ChunkApp
 
 SIGNATURES = {
@@ -124,25 +129,77 @@ def test_an_offset_out_of_range_is_an_error_with_its_partitions() -> None:
     assert "Errors.OffsetOutOfRangeError({tp: fetch_offset})" in source
 
 
-def test_records_are_handed_on_as_they_were_parsed() -> None:
-    """aiokafka asks `_consumer_record` of each fetched part for every record it hands out."""
-    builder = DefaultRecordBatchBuilder(
-        magic=2, compression_type=0, is_transactional=0, producer_id=-1, producer_epoch=-1, base_sequence=-1,
-        batch_size=10_000,
-    )  # fmt: skip
-    for offset in range(3):
-        builder.append(offset, 1_700_000_000_000 + offset, b"key", b"value %d" % offset, [("name", b"x")])
-    data = bytes(builder.build())
-    drained = []
-    for light in (False, True):
-        part = fetcher.PartitionRecords(
-            aiokafka.TopicPartition("t", 0), MemoryRecords(data), [], 0, None, None, True, 1
-        )
-        if light:
-            part._consumer_record = as_parsed
-        told = [(r.offset, r.timestamp, r.key, r.value, tuple(r.headers)) for r in part]
-        drained.append([*told, part.next_fetch_offset])
-    assert drained[0] == drained[1]
-    assert len(drained[1]) == 4
-    assert "_partition_records" in inspect.getsource(fetcher.FetchResult.__init__)
-    assert "self._records" in inspect.getsource(fetcher.Fetcher.fetched_records)
+def batches(*sizes: int) -> bytes:
+    """Batches of so many records end to end, offsets from 0; one of none is a marker's, at an offset."""
+    found, offset = b"", 0
+    for size in sizes:
+        builder = DefaultRecordBatchBuilder(
+            magic=2, compression_type=0, is_transactional=size == 0, producer_id=-1, producer_epoch=-1,
+            base_sequence=-1, batch_size=10_000,
+        )  # fmt: skip
+        for at in range(max(size, 1)):
+            value = b"value %d" % (offset + at)
+            builder.append(at, 1_700_000_000_000 + at, b"\0\0\0\1", value, [("name", b"x")])
+        batch = bytearray(builder.build())
+        batch[:8] = offset.to_bytes(8, "big")
+        if size == 0:
+            batch[22] |= 0x20  # a control batch; its checksum is not asked for here
+        found += bytes(batch)
+        offset += max(size, 1)
+    return found
+
+
+def arrival(data: bytes, position: int) -> Any:
+    """What a fetch at a position leaves, in front of a consumer that stands there."""
+    place = aiokafka.TopicPartition("t", 0)
+    state = SimpleNamespace(paused=False, position=position)
+    state.consumed_to = lambda offset: setattr(state, "position", offset)
+    assignment = SimpleNamespace(active=True, state_value=lambda _place: state)
+    records = fetcher.PartitionRecords(place, MemoryRecords(data), [], position, None, None, False, 1)
+    return fetcher.FetchResult(place, assignment=assignment, partition_records=records, backoff=0.1)
+
+
+def drained(arrived: Any, records_max: int) -> list[Any]:
+    """All that is handed on, and where the consumer stands after each time."""
+    told: list[Any] = []
+    position = arrived._assignment.state_value(None)
+    while arrived.has_more():
+        found = arrived.getall(records_max)
+        assert len(found) <= records_max
+        told.append([(r.offset, r.timestamp, r.key, r.value, tuple(r.headers)) for r in found])
+        told.append(position.position)
+    return told
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=6), st.integers(0, 4), st.integers(1, 12))
+def test_batches_are_handed_on_as_aiokafka_would(sizes: list[int], position: int, records_max: int) -> None:
+    assume(position < max(sizes[0], 1))  # a fetch begins with the batch that the position is in
+    data = batches(*sizes)
+    ours = Arrivals()
+    ours["place"] = arrival(data, position)
+    assert drained(ours["place"], records_max) == drained(arrival(data, position), records_max)
+
+
+def test_what_a_seek_left_behind_is_dropped() -> None:
+    ours = Arrivals()
+    ours["place"] = left = arrival(batches(5), 0)
+    assert [record.offset for record in left.getall(2)] == [0, 1]
+    left._assignment.state_value(None).position = 4
+    assert left.getall(2) == []
+    assert not left.has_more()
+
+
+def test_an_arrival_is_freed_when_it_is_let_go() -> None:
+    ours = Arrivals()
+    ours["place"] = left = arrival(batches(5, 5), 0)
+    gone = weakref.ref(left)
+    left.getall(2)
+    del left, ours["place"]
+    assert gone() is None
+
+
+def test_aiokafka_keeps_arrivals_where_we_look() -> None:
+    source = inspect.getsource(fetcher.Fetcher)
+    assert "self._records[tp] = FetchResult(" in source
+    assert "res_or_error.getall(max_records)" in source
+    assert len(re.findall(r"self\._records = ", source)) == 1  # once, when it is made

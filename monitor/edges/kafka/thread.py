@@ -14,6 +14,7 @@ from aiokafka.errors import NoOffsetForPartitionError
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 
+from monitor.edges.kafka.batches import Arrivals
 from monitor.edges.kafka.chunks import Chunk
 from monitor.edges.kafka.options import KafkaWorkerConfig
 from monitor.ports import Partition
@@ -120,7 +121,7 @@ class ChunkThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust i
         if not ready:
             await asyncio.sleep(UNPLACED_PAUSE_S)
             return {}
-        _lighten(consumer)
+        _hand_on_batches(consumer)
         records_max = self.app.chunk_config.poll_records_max
         try:
             fetched = await self._fetch_records(consumer, ready, timeout=timeout_s, max_records=records_max)
@@ -161,18 +162,10 @@ class ChunkThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust i
         return True
 
 
-def _lighten(consumer: Any) -> None:
-    """Have records that were fetched handed on as they were parsed.
-
-    aiokafka's own record class costs four times the parsing, and holds nothing more that is read here. What
-    arrives while a fetch waits comes as that class all the same: both are `RawRecord`.
-    """
-    for result in consumer._fetcher._records.values():  # noqa: SLF001 - aiokafka has no hook for it
-        records = getattr(result, "_partition_records", None)
-        if records is not None:
-            records._consumer_record = as_parsed  # noqa: SLF001
-
-
-def as_parsed(_partition: Any, record: Any) -> Any:
-    """A record as aiokafka's parser made it."""
-    return record
+def _hand_on_batches(consumer: Any) -> None:
+    """See `batches`."""
+    fetcher = consumer._fetcher  # noqa: SLF001 - aiokafka has no hook for it
+    if not isinstance(fetcher._records, Arrivals):  # noqa: SLF001
+        arrived, fetcher._records = fetcher._records, Arrivals()  # noqa: SLF001
+        for place, arrival in arrived.items():
+            fetcher._records[place] = arrival  # noqa: SLF001
