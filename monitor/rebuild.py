@@ -108,7 +108,10 @@ def plan_rebuild(settings: Settings, into: str, *, resume: bool) -> RebuildPlan:
         found = target.partitions()
         owners = [report.worker for report, silent_s in target.own_health([]).workers if silent_s < SILENT_S]
         if owners:
-            raise StoreRefused(f"a worker counts into this database already: {', '.join(owners)}")
+            raise StoreRefused(
+                f"a worker counts into this database already: {', '.join(owners)}; "
+                f"if it was killed, try again in {SILENT_S:.0f} s"
+            )
         if found and not resume:
             raise StoreRefused(
                 "the database is not empty: name another one, or --resume if it holds a stopped rebuild"

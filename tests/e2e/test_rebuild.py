@@ -80,6 +80,10 @@ def figures(url: str) -> dict[Any, int]:
         return found
 
 
+def counted_of(reader: RedisReader) -> int:
+    return sum(max(0, state.offset) for state in reader.partitions().values())
+
+
 def letters(settings: dict[str, Any]) -> list[tuple[int, int]]:
     kafka = settings["kafka"]
     records = read_last(KafkaConnection(kafka["bootstrap_servers"]), kafka["dead_letters"]["topic"], 1_000)
@@ -92,6 +96,11 @@ def until_told(settings: dict[str, Any], count: int) -> list[tuple[int, int]]:
     while len(found := letters(settings)) < count:
         assert time.monotonic() < deadline_s, found
     return found
+
+
+def rebuilding(config: Path, into: str, *more: str) -> list[str]:
+    program = [sys.executable, "-m", "monitor", "rebuild", "-c", str(config)]
+    return [*program, "--into", into, "--yes", "--json", *more]
 
 
 @pytest.mark.timeout(600)
@@ -112,18 +121,7 @@ def test_figures_are_rebuilt_beside_the_workers_and_taken_over(
         assert contents(into) == b""
         plan = json.loads(command(config, "--into", into, "--json"))
         assert 0 < plan["records"] <= 2 * ROWS + BROKEN  # the end that a broker reports may lag
-        line = [
-            sys.executable,
-            "-m",
-            "monitor",
-            "rebuild",
-            "-c",
-            str(config),
-            "--into",
-            into,
-            "--yes",
-            "--json",
-        ]
+        line = rebuilding(config, into)
         done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=300)
         assert done.returncode == 0, done.stderr[-4_000:]
         assert json.loads(done.stdout)["done"]
@@ -139,6 +137,35 @@ def test_figures_are_rebuilt_beside_the_workers_and_taken_over(
         assert figures(into) == after
         told = until_told(settings, 2 * BROKEN)
         assert len(set(told)) == 2 * BROKEN, "nothing is missed; what came meanwhile may be told twice"
+
+
+@pytest.mark.timeout(600)
+def test_a_rebuild_that_was_killed_is_gone_on_with(kafka: str, store: Server, tmp_path: Path) -> None:
+    settings = settings_of(kafka, store.url) | {"worker": {"poll_records_max": 100}}
+    into = store.url.replace("/0", "/1")
+    names = [settings["kafka"][kind]["topics"][0] for kind in ("predictions", "labels")]
+    make_topics(kafka, settings, 2)
+    send(settings, 0, ROWS)
+    with worker(settings, tmp_path) as config:
+        wait_until_read(kafka, store.url, 1, names, tmp_path)
+        with closing(RedisReader(into, 1)) as reader, (tmp_path / "rebuild.log").open("wb") as log:
+            process = subprocess.Popen(rebuilding(config, into), stdout=log, stderr=log)
+            deadline_s = time.monotonic() + 60
+            while not counted_of(reader):
+                assert time.monotonic() < deadline_s
+            process.kill()
+            process.wait(60)
+            read = counted_of(reader)
+        assert 0 < read < 2 * ROWS
+        while "try again" in (said := " ".join(command(config, "--into", into, "--yes", code=2).split())):
+            assert time.monotonic() < deadline_s
+            time.sleep(1)
+        assert "not empty" in said
+        line = rebuilding(config, into, "--resume")
+        done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=300)
+        assert done.returncode == 0, done.stderr[-4_000:]
+        assert figures(into) == figures(store.url)
+        assert len(until_told(settings, BROKEN)) == BROKEN
 
 
 @pytest.mark.timeout(300)
