@@ -72,7 +72,7 @@ nohup java "${java_options[@]}" kafka.Kafka "$dir/server.properties" > "$dir/kaf
 pid=$!
 echo "$pid" > "$dir/kafka.pid"
 
-for _ in $(seq 120); do
+for _ in $(seq 360); do
   if grep -q 'Kafka Server started' "$dir/kafka.log"; then
     echo "Apache Kafka serves 127.0.0.1:$port (process $pid)"
     exit 0

@@ -107,6 +107,7 @@ class _Held:
     """A model's evaluator as this process holds it."""
 
     config: ModelEvaluation
+    refused: int = 0
     lease_epoch: int = 0
     state: EvaluatorState | None = None
     sequence: int = 0
@@ -201,7 +202,10 @@ class Evaluator:
             self.own_health, self._own_at_s = self._own(), now_s
 
     def _lease(self, held: _Held) -> bool:
-        epoch = self._store.lease(held.config.model, self._owner, _LEASE_TTL_MS)
+        # Refused once, it comes under another name: the state is not what it knew, and what it said of the
+        # state that was lost must not be said otherwise under the same epoch. The old lease expires first.
+        owner = f"{self._owner}/{held.refused}" if held.refused else self._owner
+        epoch = self._store.lease(held.config.model, owner, _LEASE_TTL_MS)
         if epoch != held.lease_epoch or held.state is None:
             held.lease_epoch, held.state = epoch, None
             if epoch:
@@ -295,8 +299,12 @@ class Evaluator:
             },
         )
         if not kept:
-            log.warning("another evaluator took over", extra={"model": held.config.model})
+            log.warning(
+                "another evaluator took over, or the store went back in time",
+                extra={"model": held.config.model},
+            )
             held.state = None
+            held.refused += 1
             return False
         held.state, held.saved, held.sequence = after, data, held.sequence + 1
         for alert in step.transitions:

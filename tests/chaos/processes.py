@@ -33,7 +33,7 @@ _FORKING = threading.Lock()
 def fork(target: Callable[..., None], *args: object) -> ForkServerProcess:
     """A process of its own that has the product imported already: most of a worker's start is imports."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["monitor.app", "monitor.cli.run", "tests.chaos.worker"])
+    context.set_forkserver_preload(["tests.chaos.warm"])
     with _FORKING:
         process = context.Process(target=target, args=args)
         process.start()
@@ -54,7 +54,7 @@ class RedisProcess:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def client(self) -> Any:
-        return redis.Redis(port=self.port, socket_timeout=5)
+        return redis.Redis(port=self.port, socket_timeout=60)
 
     def start(self) -> None:
         """Start on the same data and port; returns when it serves: all it has written is read by then."""
@@ -71,7 +71,7 @@ class RedisProcess:
                 with self.client() as client:
                     client.ping()
                 return
-            except redis.exceptions.ConnectionError:
+            except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError):
                 time.sleep(0.05)
         raise RuntimeError("Redis did not start")
 
@@ -203,7 +203,7 @@ class ApacheBroker:
         pid = self._pid()
         os.kill(pid, signal.SIGCONT)
         os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline and Path(f"/proc/{pid}").exists():
             time.sleep(0.1)
 

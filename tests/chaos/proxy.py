@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 _READ_BYTES = 1 << 16
-_START_S = 10.0
+_START_S = 120.0
 
 
 class Moment(Enum):

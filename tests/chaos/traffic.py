@@ -28,14 +28,14 @@ POISONS = (
 )  # fmt: skip
 """Records that no topic should hold; each must become a dead letter."""
 
-SPREAD_S = 4.0
-"""Over how long the records of a fault are fed."""
+SPREAD_S = 2.0
+"""From the first to the last burst of the records of a fault."""
 
 _POISONED, _ODD = 0.004, 0.01
 _SPAN_S = 300
-_BURSTS = 4
+_BURSTS = 2
 _TAKEN_S = 60.0
-_PRODUCER: dict[str, Any] = {"acks": "all", "linger_ms": 20, "batch_size": 1 << 18}
+_PRODUCER: dict[str, Any] = {"acks": "all", "linger_ms": 60_000, "batch_size": 1 << 18}
 
 
 class Feed:
@@ -65,7 +65,7 @@ class Feed:
         return len(self._messages)
 
     def share(self, count: int, spread_s: float) -> threading.Thread:
-        """Produce the next `count` records, in bursts over `spread_s` or all at once; join the thread."""
+        """Produce the next `count` records, in bursts over `spread_s`, at 0 all at once; join the thread."""
         part = self._messages[self._at : self._at + count]
         self._at += len(part)
         thread = threading.Thread(target=self._produce, args=(part, spread_s), daemon=True)
@@ -84,9 +84,12 @@ class Feed:
                 with closing(KafkaProducer(**self._link.client_options(), **_PRODUCER)) as producer:
                     while sent < len(part):
                         burst = part[sent : sent + size]
-                        self._taken([self._send(producer, message) for message in burst])
+                        sending = [self._send(producer, message) for message in burst]
+                        producer.flush(_TAKEN_S)  # not before: one batch per partition, not one per moment
+                        self._taken(sending)
                         sent += len(burst)
-                        time.sleep(spread_s / _BURSTS)
+                        if sent < len(part):
+                            time.sleep(spread_s / (_BURSTS - 1))
             except ClientError:  # the brokers are down: the burst is produced again, repeats and all
                 time.sleep(0.5)
 

@@ -29,7 +29,9 @@ SHARDS = 2
 SESSION_S = 10.0
 """A worker that stands still for so long is given up: while a run watches, but not where cores are short."""
 
-CATCH_UP_S = 240.0
+CATCH_UP_S = 600.0
+"""A run that has not recovered by then stands still; less would fail runs for want of cores alone."""
+
 _POLL_S = 0.2
 
 SCHEMA = {
@@ -181,6 +183,5 @@ class World:
             "worker": {
                 "rebalance_timeout": f"{SESSION_S / 2:.0f}s",
                 "stall_timeout": "30s",
-                "poll_records_max": 500,
             },
         }

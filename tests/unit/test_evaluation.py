@@ -232,6 +232,19 @@ def test_a_lost_race_changes_nothing_and_is_retried() -> None:
     assert world.store.held[1] == sequence + 2
 
 
+def test_a_store_that_went_back_hears_an_alert_again_under_another_lease() -> None:
+    world = World(seed=11, violations=lambda second: {("race", Code.NULL): 0.3} if second > 10 else {})
+    world.run(10)
+    before, present = world.store.held, dict(world.store.present)
+    world.run(4)
+    (told,) = world.alerts
+    world.store.held, world.store.present = before, present
+    world.run(8)
+    again = world.alerts[1]
+    assert (again.identity, again.state) == (told.identity, told.state)
+    assert again.lease_epoch > told.lease_epoch
+
+
 def test_a_long_outage_is_caught_up_bucket_by_bucket_in_bounded_steps() -> None:
     world = World(
         seed=13, rows_per_s=100,
