@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 BACKLOG = 200_000
 WARM_UP_S, BROKEN_S, PAUSE_S = 6.0, 2.5, 1.5
-TICK_S = 0.005
+TICK_S = 0.02
 FEATURES = ("age", "income", "months_known", "balance", "owner", "region", "sex", "education")
 
 

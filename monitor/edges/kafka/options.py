@@ -20,7 +20,8 @@ class KafkaWorkerConfig:
         isolation_level: `read_committed` skips aborted and open transactions.
         instance_id: static membership: a restart within `session_timeout_s` causes no rebalance.
         poll_records_max: records in one chunk, at most.
-        buffered_chunks_max: chunks of one kind waiting in memory, at most.
+        buffered_chunks_max: chunks of one kind waiting in memory, at most; records that wait before they are
+            cut into chunks come in fewer and larger ones.
         fetch_bytes_max: bytes of one partition in one answer; a larger record still comes, alone.
         session_timeout_s: a worker silent for so long loses its partitions.
         rebalance_timeout_s: how long a rebalance waits for a worker.
@@ -36,7 +37,7 @@ class KafkaWorkerConfig:
     isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed"
     instance_id: str | None = None
     poll_records_max: int = 5_000
-    buffered_chunks_max: int = 8
+    buffered_chunks_max: int = 1
     fetch_bytes_max: int = 1 << 20
     session_timeout_s: float = 20.0
     rebalance_timeout_s: float = 60.0

@@ -22,6 +22,7 @@ from monitor.ports import Partition
 log = logging.getLogger(__name__)
 
 FETCH_WAIT_MS: Final = 250  # a broker holds one fetch for all its partitions: a seek waits as long
+_FETCH_BYTES_MIN: Final = 128 << 10  # a flush of twenty rows costs as much as one of hundreds
 UNPLACED_PAUSE_S: Final = 0.05
 _METADATA_AGE_MS: Final = 30_000  # new partitions are found within
 _POLL_INTERVAL_MS: Final = 24 * 3_600_000  # an outage of the store is waited out inside the group
@@ -70,6 +71,7 @@ class ChunkThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust i
             max_poll_interval_ms=_POLL_INTERVAL_MS,
             max_partition_fetch_bytes=config.fetch_bytes_max,
             fetch_max_wait_ms=FETCH_WAIT_MS,
+            fetch_min_bytes=_FETCH_BYTES_MIN,
             request_timeout_ms=int(config.request_timeout_s * 1000),
             session_timeout_ms=int(config.session_timeout_s * 1000),
             heartbeat_interval_ms=int(config.session_timeout_s * 1000 / 6),
