@@ -2,11 +2,11 @@
 
     python -m benchmarks.pipeline.latency [--shares 0.1 0.5 0.8] [--trials 10]
 
-A worker as `monitor run` runs it, 8 features and 10 slices. What it can take is measured first, on a
-backlog. Then records are sent at each part of that rate: the time from handing one to the producer until the
-fence in Redis has passed it (a fence and the counters it stands for change together), and from a feature's
-first bad record until its alert is read from the alerts topic. One feature after the other turns null for a
-while. Producer, broker, store and worker share the machine. Merged into bench.json under `latency_ms`.
+A worker as `monitor run` runs it, 8 features and 10 slices. What it can take is measured first, with some
+records always waiting. Then records are sent at each part of that rate: the time from handing one to the
+producer until the fence in Redis has passed it (a fence and the counters it stands for change together), and
+from a feature's first bad record until its alert is read from the alerts topic. One feature after the other
+turns null for a while. Producer, broker, store and worker share the machine. Merged into bench.json under `latency_ms`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from monitor.edges.redis.reader import RedisReader
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-BACKLOG = 200_000
+WAITING, STEP, CAPACITY_RECORDS = 40_000, 2_000, 300_000
 WARM_UP_S, BROKEN_S, PAUSE_S = 6.0, 2.5, 1.5
 TICK_S = 0.02
 FEATURES = ("age", "income", "months_known", "balance", "owner", "region", "sex", "education")
@@ -66,15 +66,17 @@ class Watch(threading.Thread):
                         self.opened_s.setdefault(str(alert.subject.get("feature")), time.perf_counter())
 
 
-def capacity(reader: RedisReader) -> float:
-    """Records a second of the middle of a backlog."""
+def capacity(feed: Feed, reader: RedisReader) -> float:
+    """Records a second that are counted while some always wait, sent by the same process as later."""
     marks = []
-    for share in (0.2, 0.9):
-        while sum(counted(reader)) < share * BACKLOG:
-            time.sleep(0.01)
-        marks.append((sum(counted(reader)), time.perf_counter()))
-    while sum(counted(reader)) < BACKLOG:
-        time.sleep(0.05)
+    for records in (WAITING, CAPACITY_RECORDS):
+        while (now := sum(counted(reader))) < records:
+            if feed.count - now < WAITING:
+                feed.send(STEP)
+            time.sleep(TICK_S)
+        marks.append((now, time.perf_counter()))
+    while sum(counted(reader)) < feed.count:
+        time.sleep(TICK_S)
     (first, began_s), (last, ended_s) = marks
     return (last - first) / (ended_s - began_s)
 
@@ -131,10 +133,8 @@ def main() -> None:
             bootstrap = broker.bootstrap_servers
             with topics(bootstrap) as producer, closing(RedisReader(store.url, 1)) as reader:
                 feed = Feed(producer, random.Random(3))
-                feed.send(BACKLOG)
-                producer.flush(60)
                 with worker(Path(folder), bootstrap, store.url):
-                    most = capacity(reader)
+                    most = capacity(feed, reader)
                     watch = Watch(store.url, bootstrap)
                     watch.start()
                     warm_s, began = steady(feed, share * most, options.trials)
