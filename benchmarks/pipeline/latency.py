@@ -6,7 +6,8 @@ A worker as `monitor run` runs it, 8 features and 10 slices. What it can take is
 records always waiting. Then records are sent at each part of that rate: the time from handing one to the
 producer until the fence in Redis has passed it (a fence and the counters it stands for change together), and
 from a feature's first bad record until its alert is read from the alerts topic. One feature after the other
-turns null for a while. Producer, broker, store and worker share the machine. Merged into bench.json under `latency_ms`.
+turns null for a while. Producer, broker, store and worker share the machine. Merged into
+bench.json under `latency_ms`.
 """
 
 from __future__ import annotations
