@@ -26,13 +26,13 @@ from tests.support.ends import true_ends
 from tests.support.traffic import SLICES, YOUNG
 
 SHARDS = 2
-SESSION_S = 10.0
+SESSION_S = 6.0
 """A worker that stands still for so long is given up: while a run watches, but not where cores are short."""
 
 CATCH_UP_S = 600.0
 """A run that has not recovered by then stands still; less would fail runs for want of cores alone."""
 
-_POLL_S = 0.2
+_POLL_S = 0.5
 
 SCHEMA = {
     "version": 1,
