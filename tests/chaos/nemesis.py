@@ -33,6 +33,9 @@ from tests.chaos.traffic import SPREAD_S
 from tests.chaos.world import Broker, World
 
 FAULTS_PER_RUN = 4
+AT_ONCE = 2
+"""Faults that strike together, each with its share of the records."""
+
 _COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 
 
@@ -56,20 +59,28 @@ def run(
     entry: dict[str, Any] = {"seed": seed, "broker": kind, "faults": struck, "error": None}
     name = f"{seed}-{time.time_ns()}"
     try:
-        with World(broker, directory, name, rng, requests, seed) as world:
+        with World(broker, directory, name, requests, seed) as world, ThreadPoolExecutor(AT_ONCE) as hands:
             share = len(world.feed) // (len(plan) + 1)
             world.feed.share(share // 2, 0).join()
             if not (only and only.name == "alerts_topic_missing") and rng.random() < 0.5:
                 world.finish_topics()
             world.caught_up(world.feed.ends)
-            for fault in plan:
-                feeding = world.feed.share(share, SPREAD_S)
-                done = fault.strike(world)
+            for first in range(0, len(plan), AT_ONCE):
+                together = plan[first : first + AT_ONCE]
+                feeding = world.feed.share(share * len(together), SPREAD_S)
+                strikes = [
+                    hands.submit(fault.strike, world, random.Random(f"{seed}-{first + n}"))
+                    for n, fault in enumerate(together)
+                ]
+                done = [strike.result() for strike in strikes]
                 over = time.monotonic()
                 feeding.join()
                 world.caught_up(world.feed.ends)
-                recovery_s = time.monotonic() - over
-                struck.append({"name": fault.name, "struck": done, "recovery_s": round(recovery_s, 2)})
+                recovery_s = round(time.monotonic() - over, 2)
+                struck += [
+                    {"name": fault.name, "struck": struck_it, "recovery_s": recovery_s}
+                    for fault, struck_it in zip(together, done, strict=True)
+                ]
             entry |= asdict(world.verdict())
     except Exception as error:  # noqa: BLE001 - a campaign goes on, and shows it
         entry["error"] = f"{type(error).__name__}: {error}"[:2_000]

@@ -43,9 +43,14 @@ def fork(target: Callable[..., None], *args: object) -> ForkServerProcess:
 
 
 class RedisProcess:
-    """A Redis (or the bundled Valkey) with an append-only file written out every second."""
+    """A Redis (or the bundled Valkey) with an append-only file written out every second.
+
+    Attributes:
+        hurt: held by the fault that hurts it: one at a time.
+    """
 
     def __init__(self, directory: Path) -> None:
+        self.hurt = threading.Lock()
         self.port = free_port()
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
@@ -183,9 +188,14 @@ class Supervisor:
 
 
 class ApacheBroker:
-    """Apache Kafka by `.ci/kafka/start.sh`; stands still, and restarts on the same data."""
+    """Apache Kafka by `.ci/kafka/start.sh`; stands still, and restarts on the same data.
+
+    Attributes:
+        hurt: held by the fault that hurts it: one at a time.
+    """
 
     def __init__(self, directory: Path) -> None:
+        self.hurt = threading.Lock()
         self.port = _quiet_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
         self._directory = directory

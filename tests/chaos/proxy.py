@@ -51,16 +51,21 @@ class Proxy:
         self.port = 0
         self.delay_s = 0.0
         self.target = target
-        self._trap: Trap | None = None
+        self._traps: list[Trap] = []
         self._loop = asyncio.new_event_loop()
         self._pipes: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._ready = threading.Event()
         self._stop = asyncio.Event()
 
-    def set(self, trap: Trap | None) -> None:
-        """Set a trap in place of the one before; None takes it away."""
-        self._trap = trap
+    def set(self, trap: Trap) -> None:
+        """Set a trap; of several that wait for the same, each strikes at a request of its own."""
+        self._traps.append(trap)
+
+    def unset(self, trap: Trap) -> None:
+        """Take a trap away that may have struck."""
+        with suppress(ValueError):
+            self._traps.remove(trap)
 
     def cut(self) -> None:
         """Cut every connection now; new ones are served."""
@@ -125,17 +130,16 @@ class Proxy:
         """Ends when the connection is to be cut."""
         with suppress(OSError):
             while data := await client.read(_READ_BYTES):
-                trap = self._trap
-                struck = trap is not None and trap.marker in data
-                if trap is not None and struck:
-                    self._trap = None
+                trap = next((trap for trap in tuple(self._traps) if trap.marker in data), None)
+                if trap is not None:
+                    self.unset(trap)
                     if trap.moment is Moment.REQUEST:
                         _spring(trap)
                         return
                     pending.append(trap)
                 to_server.write(data)
                 await to_server.drain()
-                if trap is not None and struck and trap.moment is Moment.SENT:
+                if trap is not None and trap.moment is Moment.SENT:
                     # A flush may be longer than one read: the rest has to reach the server, too.
                     await self._rest(client, to_server)
                     _spring(trap)

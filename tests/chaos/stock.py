@@ -38,13 +38,13 @@ def run_stock(broker: Broker, seed: int, requests: int, directory: Path, fault: 
     entry: dict[str, Any] = {"stock_faust": fault.name, "seed": seed, "broker": kind, "error": None}
     try:
         name = f"stock-{seed}-{time.time_ns()}"
-        world = StockWorld(broker, directory, name, random.Random(seed), requests, seed)
+        world = StockWorld(broker, directory, name, requests, seed)
         with world:
             share = len(world.feed) // 3
             world.feed.share(share, 0).join()
             world.caught_up(world.feed.ends)
             feeding = world.feed.share(share, SPREAD_S)
-            entry["struck"] = fault.strike(world)
+            entry["struck"] = fault.strike(world, random.Random(seed))
             over = time.monotonic()
             feeding.join()
             entry["recovered"] = world.reached(world.feed.ends)

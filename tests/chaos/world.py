@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import random
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 from kafka.errors import KafkaError as ClientError
@@ -24,6 +23,8 @@ from tests.chaos.traffic import MODELS, Feed
 from tests.chaos.verdict import Verdict, judge
 from tests.support.ends import true_ends
 from tests.support.traffic import SLICES, YOUNG
+
+T = TypeVar("T")
 
 SHARDS = 2
 SESSION_S = 6.0
@@ -65,14 +66,12 @@ class World:
         broker: shared by runs.
         directory: of this run.
         name: unique among the runs of a broker.
-        rng: of the fault schedule.
+        requests: per model.
+        seed: of the traffic.
     """
 
-    def __init__(
-        self, broker: Broker, directory: Path, name: str, rng: random.Random, requests: int, seed: int
-    ) -> None:
+    def __init__(self, broker: Broker, directory: Path, name: str, requests: int, seed: int) -> None:
         self.broker = broker
-        self.rng = rng
         self.link = KafkaConnection(broker.bootstrap)
         self.names = {role: f"{role}-{name}" for role in ("predictions", "labels", "alerts", "dead")}
         self.feed = Feed(self.link, self.names, seed, requests)
@@ -106,7 +105,7 @@ class World:
 
     def finish_topics(self) -> None:
         """Create what was left out so far."""
-        ensure_topics(self.link, self.late_topics)
+        self._patiently(lambda: ensure_topics(self.link, self.late_topics))
         self.late_topics = []
 
     def caught_up(self, ends: dict[Partition, int]) -> None:
@@ -154,7 +153,7 @@ class World:
                 time.sleep(_POLL_S)
         raise NotRecovered("an outbox was not emptied, or no alert was raised")
 
-    def _patiently(self, call: Callable[[], dict[Partition, int]]) -> dict[Partition, int]:
+    def _patiently(self, call: Callable[[], T]) -> T:
         deadline = time.monotonic() + CATCH_UP_S
         while True:
             try:
