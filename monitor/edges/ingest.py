@@ -228,16 +228,14 @@ class Ingest:
                 return  # sought back meanwhile: this comes again
             rest: Chunk | None = chunk
             while rest is not None:
-                if piece.next > owned.position:
+                done = piece.next <= owned.position
+                if not done:
                     cells = await self._handle(partition, owned, piece, decoded)
                     if cells is None:
                         return
-                    rows = len(piece.records)
-                    owned.size.learn(cells, rows)
-                    if not owned.size.too_many(cells, rows):
-                        rest = after
-                else:
-                    rest = after
+                    owned.size.learn(cells, len(piece.records))
+                    done = not owned.size.too_many(cells, len(piece.records))
+                rest = after if done else rest
                 if rest is not None:
                     piece, after = cut(rest, owned.size.rows)
                     decoded = await self._decode(piece)

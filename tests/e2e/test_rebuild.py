@@ -98,6 +98,21 @@ def until_told(settings: dict[str, Any], count: int) -> list[tuple[int, int]]:
     return found
 
 
+def fed(kafka: str, settings: dict[str, Any]) -> list[str]:
+    """The input topics, made and filled."""
+    make_topics(kafka, settings, 2)
+    send(settings, 0, ROWS)
+    return [settings["kafka"][kind]["topics"][0] for kind in ("predictions", "labels")]
+
+
+def rebuilt(config: Path, into: str, *more: str) -> bool:
+    """Run it to its end; whether it says that it is done."""
+    line = rebuilding(config, into, *more)
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-4_000:]
+    return bool(json.loads(done.stdout)["done"])
+
+
 def rebuilding(config: Path, into: str, *more: str) -> list[str]:
     program = [sys.executable, "-m", "monitor", "rebuild", "-c", str(config)]
     return [*program, "--into", into, "--yes", "--json", *more]
@@ -109,9 +124,7 @@ def test_figures_are_rebuilt_beside_the_workers_and_taken_over(
 ) -> None:
     settings = settings_of(kafka, store.url)
     into = store.url.replace("/0", "/1")
-    names = [settings["kafka"][kind]["topics"][0] for kind in ("predictions", "labels")]
-    make_topics(kafka, settings, 2)
-    send(settings, 0, ROWS)
+    names = fed(kafka, settings)
     with worker(settings, tmp_path) as config:
         wait_until_read(kafka, store.url, 1, names, tmp_path)
         before = figures(store.url)
@@ -121,10 +134,7 @@ def test_figures_are_rebuilt_beside_the_workers_and_taken_over(
         assert contents(into) == b""
         plan = json.loads(command(config, "--into", into, "--json"))
         assert 0 < plan["records"] <= 2 * ROWS + BROKEN  # the end that a broker reports may lag
-        line = rebuilding(config, into)
-        done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=300)
-        assert done.returncode == 0, done.stderr[-4_000:]
-        assert json.loads(done.stdout)["done"]
+        assert rebuilt(config, into)
         assert figures(into) == before == figures(store.url)
         assert len(until_told(settings, BROKEN)) == BROKEN, "what the workers told is not told again"
         # The workers went on all the while; more comes before the switch.
@@ -143,9 +153,7 @@ def test_figures_are_rebuilt_beside_the_workers_and_taken_over(
 def test_a_rebuild_that_was_killed_is_gone_on_with(kafka: str, store: Server, tmp_path: Path) -> None:
     settings = settings_of(kafka, store.url) | {"worker": {"poll_records_max": 100}}
     into = store.url.replace("/0", "/1")
-    names = [settings["kafka"][kind]["topics"][0] for kind in ("predictions", "labels")]
-    make_topics(kafka, settings, 2)
-    send(settings, 0, ROWS)
+    names = fed(kafka, settings)
     with worker(settings, tmp_path) as config:
         wait_until_read(kafka, store.url, 1, names, tmp_path)
         with closing(RedisReader(into, 1)) as reader, (tmp_path / "rebuild.log").open("wb") as log:
@@ -161,9 +169,7 @@ def test_a_rebuild_that_was_killed_is_gone_on_with(kafka: str, store: Server, tm
             assert time.monotonic() < deadline_s
             time.sleep(1)
         assert "not empty" in said
-        line = rebuilding(config, into, "--resume")
-        done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=300)
-        assert done.returncode == 0, done.stderr[-4_000:]
+        assert rebuilt(config, into, "--resume")
         assert figures(into) == figures(store.url)
         assert len(until_told(settings, BROKEN)) == BROKEN
 
