@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from types import TracebackType
@@ -83,8 +83,9 @@ class Proxy:
         self._thread.join(_START_S)
 
     def _run(self) -> None:
-        self._loop.run_until_complete(self._serve())
-        self._loop.close()
+        # The runner sees that tasks and connections end before the loop is closed.
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
 
     async def _serve(self) -> None:
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -103,26 +104,26 @@ class Proxy:
         task = asyncio.ensure_future(self._pipe(reader, writer))
         self._pipes.add(task)
         task.add_done_callback(self._pipes.discard)
+        task.add_done_callback(lambda _: writer.close())
 
     async def _pipe(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         try:
             server, to_server = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:
-            to_client.close()
             return
         pending: list[Trap] = []
         ways = [
             asyncio.ensure_future(self._requests(client, to_server, pending)),
             asyncio.ensure_future(self._replies(server, to_client, pending)),
         ]
-        try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            for writer in (to_client, to_server):
-                writer.close()
+        # A cut may come while the ways are waited for at their end: the connection is closed all the same.
+        with closing(to_server):
+            try:
+                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for way in ways:
+                    way.cancel()
+                await asyncio.gather(*ways, return_exceptions=True)
 
     async def _requests(
         self, client: asyncio.StreamReader, to_server: asyncio.StreamWriter, pending: list[Trap]
