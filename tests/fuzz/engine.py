@@ -44,11 +44,11 @@ def main() -> None:
         target = target_named(args.target)
 
     args.work.mkdir(parents=True, exist_ok=True)
-    began_s = time.monotonic()
     said: dict[str, Any] = {"runs": 0, "found": []}
 
     def tell() -> None:
-        said["seconds"] = round(time.monotonic() - began_s, 1)
+        # Of CPU: what a busy machine keeps a process waiting for is no fuzzing.
+        said["seconds"] = round(time.process_time(), 1)
         args.said.write_text(json.dumps(said))
 
     def found(name: str, data: bytes) -> None:
@@ -68,7 +68,7 @@ def main() -> None:
             found("slow", data)
         if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak_kb > GROWTH_KB_MAX:
             found("memory", data)
-        if said["runs"] % 256 == 0 or time.monotonic() - began_s > said.get("seconds", 0) + 5:
+        if said["runs"] % 256 == 0 or time.process_time() > said["seconds"] + 5:
             tell()
 
     arguments = [

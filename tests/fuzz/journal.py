@@ -1,7 +1,7 @@
 """The journal of fuzzing as `fuzz` in `benchmarks/reports/chaos.json` and the table in docs/chaos.md.
 
-A line of the journal is one stretch of one target: `{"target", "at", "seconds", "runs", "found"}`. A later
-campaign adds lines; what is reported is the sum of all.
+A line of the journal is one stretch of one target: `{"target", "at", "seconds", "runs", "found"}`, seconds of
+CPU. A later campaign adds lines; what is reported is the sum of all.
 """
 
 from __future__ import annotations
