@@ -18,6 +18,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import numpy as np
+
 from monitor.core.detectors.finding import Finding
 from monitor.core.detectors.grouping import Standing, cause_of
 from monitor.core.records import Alert, AlertKind, AlertState, Severity
@@ -311,13 +313,18 @@ def _figures(finding: Finding) -> dict[str, Any]:
     """What changes while an alert stands."""
     return {
         "summary": finding.summary,
-        "log_evidence": finding.log_evidence,
-        "log_threshold": finding.log_threshold,
-        "effect": finding.effect,
+        "log_evidence": _finite(finding.log_evidence),
+        "log_threshold": _finite(finding.log_threshold),
+        "effect": _finite(finding.effect),
         "rows": finding.rows,
-        "excess": finding.excess,
+        "excess": None if finding.excess is None else _finite(finding.excess),
         "values": dict(finding.values),
     }
+
+
+def _finite(value: float) -> float:
+    """JSON has no infinity: an alert that said so could not be read back. What is no number is nothing."""
+    return float(np.nan_to_num(value))
 
 
 def _precedence(finding: Finding) -> tuple[int, int, float]:

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue
 
 RequestId = Annotated[str, Field(min_length=1, max_length=512, description="Unique per model.")]
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="As named in the settings.")]
@@ -132,12 +132,12 @@ class Alert(Record):
     opened_at: datetime = Field(description="Event time of the bucket that raised it.")
     published_at: datetime
     resolved_at: datetime | None = None
-    log_evidence: float = Field(description="Natural log of the e-value or e-detector.")
-    log_threshold: float
-    effect: float = Field(description="Size of the failure, in `effect_unit`.")
+    log_evidence: FiniteFloat = Field(description="Natural log of the e-value or e-detector.")
+    log_threshold: FiniteFloat
+    effect: FiniteFloat = Field(description="Size of the failure, in `effect_unit`.")
     effect_unit: Literal["rate", "odds_ratio", "ratio", "factor", "seconds", "psi", "difference", "records"]
     rows: int = Field(ge=0, description="Rows the evidence rests on.")
-    excess: float | None = Field(None, description="Rows that failed beyond what is tolerated, so far.")
+    excess: FiniteFloat | None = Field(None, description="Rows that failed beyond what is tolerated, so far.")
     values: dict[str, Any] = Field(default_factory=dict, description="The figures behind the summary.")
     request_ids: list[str] = Field(default_factory=list, description="Requests that show it, newest first.")
     schema_change: list[dict[str, Any]] = Field(

@@ -13,41 +13,24 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, Literal, Protocol
-from zlib import crc32
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.core.batch import LabelBatch, PredictionBatch, label_batch, prediction_batch
-from monitor.core.counters import Increment, Rows
-from monitor.core.counting import Counted, Prepared, count_labels, count_predictions, prepare
-from monitor.core.decode import Limits, Rejected, dead_letter
+from monitor.core.batch import PredictionBatch
+from monitor.core.decode import Limits
 from monitor.core.errors import StoreRefused
-from monitor.core.hints import HINTS
-from monitor.core.join import Joined
-from monitor.core.mapping import Mapping as FieldMapping
 from monitor.core.plan import ModelPlan
-from monitor.core.stubs import shards_of
-from monitor.core.typed_reader import ChunkReader, Read
-from monitor.edges.attention import Attention, Signals
+from monitor.edges.attention import Attention
+from monitor.edges.decoding import Decoded, Decoder, Source
 from monitor.edges.flush_times import FlushTimes
-from monitor.edges.pieces import Chunk, Size, cut, running_maximum
+from monitor.edges.flushes import FlushBuilder
+from monitor.edges.pieces import Chunk, Size, cut
 from monitor.edges.prepare import Preparer, until_answered
-from monitor.ports import (
-    Clock,
-    Fence,
-    Flush,
-    FlushResult,
-    Outcome,
-    Partition,
-    SeenStub,
-    Store,
-    StubColumns,
-    StubWrite,
-)
+from monitor.ports import Clock, Fence, FlushResult, Outcome, Partition, Store
 
 log = logging.getLogger(__name__)
 
@@ -57,14 +40,6 @@ _HEAD_START_S: Final = 0.002
 """Decoding holds up the event loop, and with it the flush ahead that is on its way to the store."""
 
 Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Source:
-    """A topic's role and shape."""
-
-    kind: Literal["predictions", "labels"]
-    mapping: FieldMapping
 
 
 class Tap(Protocol):
@@ -116,25 +91,6 @@ class _Owned:
         return any(now is None or now.offset < then.offset for now, then in pairs)
 
 
-@dataclass(frozen=True)
-class _Decoded:
-    """A piece as columns per model; its running maximum of event time begins with its own first record."""
-
-    predictions: list[tuple[ModelPlan, Prepared]]
-    labels: list[tuple[ModelPlan, LabelBatch]]
-    rejected: list[Rejected]
-    watermark_ms: int  # after the last record; 0 where none has a time
-    probes: Mapping[str, int] = field(default_factory=dict)  # model → rows that probes asked
-
-    def since(self, watermark_ms: int) -> _Decoded:
-        """With the running maximum going on from that of the records before."""
-        return replace(
-            self,
-            predictions=[(plan, prepared.since(watermark_ms)) for plan, prepared in self.predictions],
-            watermark_ms=max(self.watermark_ms, watermark_ms),
-        )
-
-
 class Ingest:
     """Chunks in, flushes out.
 
@@ -145,7 +101,8 @@ class Ingest:
         rewind: seeks a partition back to an offset; chunks fetched before are discarded by the transport.
         clock: for waiting between retries only.
         limits: of one record.
-        piece_rows_max: a larger chunk is flushed in pieces, so that no script holds the store for long;
+        shard_rows_max: a chunk of more rows for each shard is flushed in pieces, so that no script holds
+            the store for long;
         cells_max: as is one whose flush would touch more than about so many cells of a shard.
         taps: model → who is told of its counted predictions.
     """
@@ -158,7 +115,7 @@ class Ingest:
         rewind: Callable[[Partition, int], Awaitable[None]],
         clock: Clock,
         limits: Limits | None = None,
-        piece_rows_max: int = 5_000,
+        shard_rows_max: int = 5_000,
         cells_max: int = 100_000,
         taps: Mapping[str, Tap] | None = None,
     ) -> None:
@@ -166,21 +123,18 @@ class Ingest:
         self.flush_times = FlushTimes(clock)
         self._store = store
         self._models = dict(models)
-        self._sources = dict(sources)
         self._rewind = rewind
         self._clock = clock
-        self._limits = limits or Limits()
-        self._piece_rows_max = piece_rows_max
+        self._piece_rows_max = shard_rows_max * store.shards
         self._cells_max = cells_max
-        self._readers: dict[str, ChunkReader] = {}
         self._owned: dict[Partition, _Owned] = {}
-        self._all_new: dict[tuple[int, str], bool] = {}
         self._judged_s: dict[str, int] = {}
-        self._preparer = Preparer(store, self._retry)
         self._attention = Attention()
         self._taps = dict(taps or {})
-        maskings = [plan.schema.masking for plan in self._models.values() if plan.schema is not None]
-        self._masking = next((masking for masking in maskings if masking.features), None)
+        self._decoder = Decoder(
+            Preparer(store, self._retry), self._models, sources, limits or Limits(), store.shards
+        )
+        self._builder = FlushBuilder(store, self._retry, self._models, self._attention)
 
     async def take(self, starts: Mapping[Partition, int]) -> dict[Partition, int]:
         """Take over partitions: read their fences, making them where a partition is new.
@@ -221,7 +175,7 @@ class Ingest:
                 await self._clock.sleep(_HEAD_START_S)
             resets = owned.resets
             piece, after = cut(chunk, owned.size.rows)
-            decoded = await self._decode(piece)
+            decoded = await self._decoder.decode(piece)
             await owned.lock.acquire()
         try:
             if owned.resets != resets:
@@ -238,12 +192,12 @@ class Ingest:
                 rest = after if done else rest
                 if rest is not None:
                     piece, after = cut(rest, owned.size.rows)
-                    decoded = await self._decode(piece)
+                    decoded = await self._decoder.decode(piece)
         finally:
             owned.lock.release()
 
     async def _handle(
-        self, partition: Partition, owned: _Owned, chunk: Chunk, decoded: _Decoded
+        self, partition: Partition, owned: _Owned, chunk: Chunk, decoded: Decoded
     ) -> int | None:
         """Count one piece, unless it touches too many cells.
 
@@ -276,12 +230,12 @@ class Ingest:
             self._tell(decoded)
         return most
 
-    def _tell(self, decoded: _Decoded) -> None:
+    def _tell(self, decoded: Decoded) -> None:
         """Tell the taps of what was counted."""
         self.progress.probes_returned += sum(decoded.probes.values())
-        for plan, prepared in decoded.predictions:
-            if (tap := self._taps.get(plan.name)) is not None:
-                tap.offer(prepared.batch, prepared.members)
+        for part in decoded.predictions:
+            if (tap := self._taps.get(part.plan.name)) is not None:
+                tap.offer(part.batch, part.prepared.members)
         for model, rows in decoded.probes.items():
             if (tap := self._taps.get(model)) is not None:
                 tap.returned(rows)
@@ -309,54 +263,8 @@ class Ingest:
                     log.warning("the store went back in time", extra={"partition": str(partition)})
                     await self._go_back(partition, self._reset(partition, fences))
 
-    async def _decode(self, chunk: Chunk) -> _Decoded:
-        source = self._sources[chunk.topic]
-        records = chunk.records
-        if records and records[0].offset < chunk.start:
-            records = [record for record in records if record.offset >= chunk.start]
-        read = self._reader(chunk.topic).read(records)
-        if source.kind == "labels":
-            return await self._decode_labels(read, source)
-        return await self._decode_predictions(read, source)
-
-    def _reader(self, topic: str) -> ChunkReader:
-        if topic not in self._readers:
-            source = self._sources[topic]
-            self._readers[topic] = ChunkReader(source.kind, source.mapping, self._models, self._limits)
-        return self._readers[topic]
-
-    async def _decode_predictions(self, read: Read, source: Source) -> _Decoded:
-        batches = [
-            (plan, prediction_batch(found, source.mapping, plan.reading))
-            for found in read.readable
-            for plan in (await self._preparer.numbered(self._models[found.model]),)
-        ]
-        offsets, marks = running_maximum([batch for _, batch in batches])
-        predictions = []
-        for plan, batch in batches:
-            members = await self._preparer.members(plan, batch)
-            violations = await self._preparer.violations(plan, batch)
-            at = marks[np.searchsorted(offsets, batch.offsets)]
-            cells = await self._preparer.cells(plan, batch, violations)
-            judge = await self._preparer.judge(plan)
-            predictions.append((plan, prepare(batch, members, violations, at, cells, judge)))
-        watermark_ms = int(marks[-1]) if len(marks) else 0
-        return _Decoded(predictions, [], read.rejected, watermark_ms, read.probes)
-
-    async def _decode_labels(self, read: Read, source: Source) -> _Decoded:
-        labels = []
-        rejected = read.rejected
-        for found in read.readable:
-            plan = await self._preparer.numbered(self._models[found.model])
-            batch, refused = label_batch(found, source.mapping, plan.reading)
-            labels.append((plan, batch))
-            rejected = rejected + refused
-        _, marks = running_maximum([batch for _, batch in labels])
-        watermark_ms = int(marks[-1]) if len(marks) else 0
-        return _Decoded([], labels, rejected, watermark_ms, read.probes)
-
     async def _flush_shard(
-        self, shard: int, partition: Partition, owned: _Owned, chunk: Chunk, decoded: _Decoded
+        self, shard: int, partition: Partition, owned: _Owned, chunk: Chunk, decoded: Decoded
     ) -> int | None:
         """Flush what one shard takes of a piece, unless it touches too many cells.
 
@@ -367,7 +275,9 @@ class Ingest:
             fence = owned.fences[shard]
             if fence.offset >= chunk.next:
                 return 0
-            flush, signals = await self._build(shard, partition, fence, chunk, decoded, again=attempt > 0)
+            flush, signals = await self._builder.build(
+                shard, partition, fence, chunk, decoded, self._judged_s, again=attempt > 0
+            )
             cells = sum(len(increment.cells) for increment in flush.increments)
             if owned.size.too_many(cells, len(chunk.records)):
                 return cells
@@ -389,85 +299,6 @@ class Ingest:
                     self._say(result, shard, partition)
                     return None
         return None
-
-    async def _build(
-        self, shard: int, partition: Partition, fence: Fence, chunk: Chunk, decoded: _Decoded, *, again: bool
-    ) -> tuple[Flush, Signals]:
-        """The flush, and what early hints are drawn from once it is applied; `again` after a conflict."""
-        signals: list[tuple[str, Mapping[str, NDArray[np.float64]]]] = []
-        writes: list[StubWrite] = []
-        columns: list[StubColumns] = []
-        increments: list[Increment] = []
-        rankings: list[Rows] = []
-        evidence: dict[str, Sequence[bytes]] = {}
-        source = crc32(partition.topic.encode()) & 0xFFFF0000 | partition.number & 0xFFFF
-        batches: list[tuple[ModelPlan, PredictionBatch | LabelBatch, Prepared | None]] = [
-            *((plan, prepared.batch, prepared) for plan, prepared in decoded.predictions),
-            *((plan, batch, None) for plan, batch in decoded.labels),
-        ]
-        for plan, batch, prepared in batches:
-            mine = shards_of(plan.name, batch.keys, self._store.shards) == shard
-            rows = np.flatnonzero(mine & (batch.offsets >= fence.offset))
-            if len(rows) == 0:
-                continue
-            # While no prediction was there before, the next are taken to be new as well: the script looks.
-            known = self._all_new.get((shard, plan.name), False) and not again and prepared is not None
-            seen = {} if known else await self._read(shard, plan.name, batch, rows)
-            if prepared is not None:
-                self._all_new[shard, plan.name] = not seen
-            values = {key: stub.value for key, stub in seen.items()}
-            counted: Counted
-            if prepared is not None:
-                counted = count_predictions(plan, prepared, rows, values)
-            else:
-                assert isinstance(batch, LabelBatch)
-                counted = count_labels(
-                    plan, batch, source, decoded.watermark_ms, self._judged_s.get(plan.name, 0), rows, values
-                )
-            joined = counted.joined
-            writes += [
-                StubWrite(plan.name, key, seen.get(key), value, key in joined.renewed)
-                for key, value in joined.writes.items()
-            ]
-            columns += _columns(plan.name, joined, seen)
-            increments += counted.increments
-            rankings += counted.rankings
-            evidence |= {f"{plan.name}/{name}": samples for name, samples in counted.evidence.items()}
-            signals.append((plan.name, counted.signals))
-            if shard == 0 and (hints := self._attention.waiting(plan.name)):
-                evidence[f"{plan.name}/{HINTS}"] = hints
-        letters = [
-            dead_letter(rejected, partition.topic, partition.number, self._masking)
-            for rejected in decoded.rejected
-            if rejected.offset >= fence.offset and rejected.offset % self._store.shards == shard
-        ]
-        flush = Flush(
-            shard=shard,
-            partition=partition,
-            expected=fence.offset,
-            start=chunk.start,
-            next=chunk.next,
-            watermark_ms=decoded.watermark_ms,
-            stubs=writes,
-            columns=columns,
-            increments=increments,
-            rankings=rankings,
-            dead_letters=letters,
-            evidence=evidence,
-        )
-        return flush, signals
-
-    async def _read(
-        self, shard: int, model: str, batch: PredictionBatch | LabelBatch, rows: Ints
-    ) -> dict[bytes, SeenStub]:
-        every = batch.keys if len(rows) == len(batch.keys) else [batch.keys[i] for i in rows.tolist()]
-        if not batch.tracked[rows].all():
-            every = [key for key, kept in zip(every, batch.tracked[rows].tolist(), strict=True) if kept]
-        keys = list(dict.fromkeys(every))
-        if not keys:
-            return {}
-        stubs = await self._retry(lambda: self._store.read_stubs(shard, model, keys))
-        return {key: stub for key, stub in zip(keys, stubs, strict=True) if stub is not None}
 
     async def _refresh(self, partition: Partition) -> None:
         fences = await self._retry(lambda: self._store.fences([partition]))
@@ -507,17 +338,3 @@ class Ingest:
             self.progress.retries += 1
 
         return await until_answered(call, self._clock, count)
-
-
-def _columns(model: str, joined: Joined, seen: Mapping[bytes, SeenStub]) -> list[StubColumns]:
-    """Stubs that stand alike: those nobody has seen, and those that get their first label, by generation."""
-    found = [StubColumns(model, None, table) for table in joined.arrivals]
-    for table in joined.labelled:
-        generations = np.array([seen[key].generation for key in table.keys])
-        for generation in np.unique(generations).tolist():
-            rows = np.flatnonzero(generations == generation)
-            found.append(StubColumns(model, generation, table.take(rows)))
-    return found
-
-
-__all__ = ["Ingest", "Progress", "Source"]

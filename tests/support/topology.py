@@ -14,7 +14,8 @@ from monitor.core.plan import ModelPlan
 from monitor.core.slices import SliceAssigner, VersionSlice, parse_slice
 from monitor.core.stubs import ModelIdentity
 from monitor.core.tasks import Binary
-from monitor.edges.ingest import Ingest, Source, Tap
+from monitor.edges.decoding import Source
+from monitor.edges.ingest import Ingest, Tap
 from monitor.edges.memory import ManualClock
 from monitor.ports import CounterReader, Partition, Store
 from tests.support.traffic import SLICES, YOUNG, Cell, Message

@@ -55,6 +55,16 @@ def only(step: Step) -> Alert:
     return alert
 
 
+@pytest.mark.parametrize("beyond", [float("inf"), float("-inf"), float("nan")])
+def test_what_is_no_number_can_be_read_back(beyond: float) -> None:
+    opened = take(AlertBook(), finding())
+    step = take(
+        opened.book, finding(at_s=101, effect=beyond, log_evidence=beyond, excess=beyond, holds=False)
+    )
+    for _, value in alerts.encoded([*step.transitions, *step.book.alerts.values()]):
+        assert Alert.model_validate_json(value).state is AlertState.RESOLVED
+
+
 def test_open_once_then_resolved() -> None:
     step = take(AlertBook(), finding())
     opened = only(step)

@@ -17,6 +17,7 @@ from monitor.core.detectors.mean_tables import (
     of_one_sign,
     tables,
 )
+from monitor.core.detectors.mean_words import finding_of
 from monitor.core.evaluation.stored import dump, load
 from monitor.core.evidence.edetector import Floats
 from monitor.core.records import AlertKind
@@ -166,6 +167,14 @@ def test_without_a_reference_a_slice_is_learned_and_silent_meanwhile() -> None:
     state, said = live(state, 4, limits(300), limits(1_000), start=9, seed=1)
     assert state.tolerated[0] > 3.5  # what was learned is what it is held to
     assert not said
+
+
+def test_a_rest_that_has_nothing_is_told_by_the_difference() -> None:
+    """No number is so many times nothing."""
+    sums = np.array([500, 5_000.0, 60_000.0, 5_000.0, 500, 0.0, 0.0, 0.0, 0])
+    found = finding_of(HIGHER, NAMES, sums, sums[:8], ratio=True, began_ms=0, at_ms=1_000, tolerated=1.25)
+    assert (found.effect, found.effect_unit) == (10.0, "difference")
+    assert "mean predicted value of sex = Female is 10 against 0 of sex = Male" in found.summary
 
 
 def test_it_recovers() -> None:

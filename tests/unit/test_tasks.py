@@ -33,6 +33,7 @@ from monitor.core.stubs import ModelIdentity
 from monitor.core.tasks import Binary, Multiclass, Regression, Task
 from monitor.edges.memory import ManualClock, MemoryStore
 from monitor.edges.reader import MetricsReader
+from monitor.ports import Partition
 from tests.support.topology import Log, Worker, plan
 from tests.support.traffic import Message
 
@@ -287,10 +288,10 @@ def test_a_model_that_changes_its_task_is_refused() -> None:
     async def run() -> None:
         store = MemoryStore(1, {MODEL: 60}, ManualClock(START_S * 1000))
         for task in (Regression(), Multiclass(CLASSES_NAMED)):
-            log = Log(messages("predictions", [record(0, value=1.0)]), START_S * 1000)
+            log = Log(messages("predictions", [record(i, value=1.0) for i in range(3)]), START_S * 1000)
             worker = Worker(store, log, {MODEL: replace(plan(MODEL), reading=Reading(task, ModelIdentity()))})
             await worker.take(list(log.partitions))
-            await worker.ingest._preparer.numbered(worker.models[MODEL])
+            await worker.step(Partition("predictions", 0), 1)
 
     with pytest.raises(StoreRefused, match="counted under another task"):
         asyncio.run(run())

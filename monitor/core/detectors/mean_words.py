@@ -87,7 +87,8 @@ def finding_of(
     other = others(name, names)
     times, times_before = _ratio(mean, rest), _ratio(mean_before, rest_before)
     figures = f"{amount(mean)} against {amount(rest)}"
-    if ratio:
+    in_times = ratio and math.isfinite(times) and math.isfinite(times_before)
+    if in_times:
         said = f"{words} of {name.text} is {times:.2g} times that of {other}: {figures}"
         before = f"{times_before:.2g} times in the reference"
     else:
@@ -106,8 +107,8 @@ def finding_of(
         severity=Severity.NOTICE if sums is None else Severity.PAGE,
         log_evidence=0.0,
         log_threshold=0.0,
-        effect=times if ratio else mean - rest,
-        effect_unit="ratio" if ratio else "difference",
+        effect=times if in_times else mean - rest,
+        effect_unit="ratio" if in_times else "difference",
         rows=int(shown[N1]),
         excess=None,
         began_ms=began_ms,

@@ -139,7 +139,8 @@ def _values(axis: Axis, here: Any, count: int) -> tuple[Any, ...]:
     if not axis.numeric:
         return tuple(dict.fromkeys([*axis.values[: VALUES_MAX - 1], here]))
     places = axis.places(here)
-    low = min(axis.low, here) if np.isfinite(axis.low) else here - axis.unit
-    high = max(axis.high, here) if np.isfinite(axis.high) else here + axis.unit
+    own = float(here)  # an integer may be larger than any that numpy has
+    low = min(axis.low, own) if np.isfinite(axis.low) else own - axis.unit
+    high = max(axis.high, own) if np.isfinite(axis.high) else own + axis.unit
     inside = {axis.number(float(value), places) for value in np.linspace(low, high, count)}
     return tuple(sorted({*inside, here}))
