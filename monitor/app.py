@@ -35,15 +35,16 @@ from monitor.core.slices.spec import WhereSlice, features_of
 from monitor.core.stubs import ModelIdentity
 from monitor.core.tasks import Binary, ClassNames, Multiclass, Regression, Task
 from monitor.edges.collector import pace_collector
+from monitor.edges.decoding import Source
 from monitor.edges.embedded import EmbeddedKafka, EmbeddedRedis
 from monitor.edges.evaluator import Evaluator
 from monitor.edges.files import read_rows
-from monitor.edges.ingest import Ingest, Source
+from monitor.edges.ingest import Ingest
 from monitor.edges.kafka import topics
 from monitor.edges.kafka.chunks import Bounds, Chunk, Kind
 from monitor.edges.kafka.connection import KafkaConnection
 from monitor.edges.kafka.flow import Flow
-from monitor.edges.kafka.options import KafkaWorkerConfig
+from monitor.edges.kafka.options import FETCH_BYTES_MAX, KafkaWorkerConfig
 from monitor.edges.kafka.publisher import KafkaPublisher
 from monitor.edges.kafka.worker import create_app, run_worker, until_signalled
 from monitor.edges.memory import MemoryStore, SystemClock
@@ -74,6 +75,9 @@ STUB_WAIT_MIN_S: Final = 120
 """Stubs live at least this long, so that a worker that was down for a moment still joins its labels."""
 
 EMBEDDED_REBALANCE_S: Final = 3
+
+_CHUNK_PARTS_MAX: Final = 8
+"""Larger chunks take memory, a buffer for each partition, and time until they are counted."""
 
 _WATCH_S: Final = 1.0
 _EVALUATOR_STOP_S: Final = 10.0
@@ -153,15 +157,20 @@ def _redis_access(settings: Settings) -> RedisAccess:
 
 
 def worker_config(settings: Settings) -> KafkaWorkerConfig:
-    """The Kafka side of a worker."""
+    """The Kafka side of a worker.
+
+    A chunk is cut among the shards, and each part has a flush of its own: more shards, larger chunks.
+    """
     kafka = settings.kafka
+    parts = min(settings.redis.shards, _CHUNK_PARTS_MAX)
     return KafkaWorkerConfig(
         connection=connection(settings),
         group_id=kafka.group_id,
         predictions=tuple(topic for source in kafka.predictions for topic in source.topics),
         labels=tuple(topic for source in kafka.labels for topic in source.topics),
         isolation_level=kafka.isolation_level,
-        poll_records_max=settings.worker.poll_records_max,
+        poll_records_max=parts * settings.worker.poll_records_max,
+        fetch_bytes_max=parts * FETCH_BYTES_MAX,
         rebalance_timeout_s=settings.worker.rebalance_timeout_s,
         session_timeout_s=min(20.0, 2.0 * settings.worker.rebalance_timeout_s),
         stall_s=settings.worker.stall_timeout_s,

@@ -53,7 +53,10 @@ class WorkerSettings(Section):
     """How a worker paces itself."""
 
     poll_records_max: int = Field(
-        5_000, ge=1, le=100_000, description="Most records taken from the brokers at once."
+        5_000,
+        ge=1,
+        le=100_000,
+        description="Most records taken from the brokers at once, for each shard of Redis, of eight at most.",
     )
     rebalance_timeout_s: DurationS = Field(
         30,

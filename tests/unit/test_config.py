@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from monitor.app import worker_config
 from monitor.config import Settings, setting_paths
 from monitor.core.counters import DEMO_TIERS
 from monitor.core.errors import SettingsError
@@ -427,3 +428,13 @@ def test_the_key_of_sensitive_values_is_given_once_and_never_shown(tmp_path: Pat
             Settings.parse(shorter, tmp_path)
         assert "hunter2" not in str(short.value)
     assert secret not in str(twice.value)
+
+
+@pytest.mark.parametrize(("shards", "parts"), [(1, 1), (3, 3), (16, 8)])
+def test_more_shards_take_larger_chunks(shards: int, parts: int) -> None:
+    one, more = (
+        worker_config(Settings.model_validate(raw(redis={"url": "redis://localhost", "shards": count})))
+        for count in (1, shards)
+    )
+    assert more.poll_records_max == parts * one.poll_records_max
+    assert more.fetch_bytes_max == parts * one.fetch_bytes_max

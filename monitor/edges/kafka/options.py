@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from monitor.edges.kafka.connection import KafkaConnection
+
+FETCH_BYTES_MAX: Final = 1 << 20
+"""Of one partition in one answer; some thousand records."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class KafkaWorkerConfig:
     instance_id: str | None = None
     poll_records_max: int = 5_000
     buffered_chunks_max: int = 1
-    fetch_bytes_max: int = 1 << 20
+    fetch_bytes_max: int = FETCH_BYTES_MAX
     session_timeout_s: float = 20.0
     rebalance_timeout_s: float = 60.0
     request_timeout_s: float = 40.0
