@@ -8,6 +8,7 @@ that the traffic has shown together.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -229,13 +230,17 @@ class FeatureSpace:
         return tuple(name for name, axis in self.axes.items() if axis.changeable)
 
     def is_legal(self, name: str, value: Any) -> bool:
-        """Whether a value is of the feature's type, within bounds or among the legal values."""
+        """Whether a value is of the feature's type, within bounds or among the legal values.
+
+        Infinity is no number to search from, nor is an integer beyond every float.
+        """
         axis = self.axes[name]
         if axis.numeric:
             return (
                 isinstance(value, int | float)
                 and not isinstance(value, bool)
                 and axis.minimum <= value <= axis.maximum
+                and abs(value) <= sys.float_info.max
             )
         return value in axis.values if axis.values else isinstance(value, str)
 

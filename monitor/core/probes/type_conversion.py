@@ -8,6 +8,7 @@ where the answer is that of null the value went missing in silence.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
@@ -88,7 +89,7 @@ def matrix(axis: Axis, value: Any) -> dict[str, Any]:
     """
     if isinstance(value, bool):
         found = _of_boolean(value)
-    elif isinstance(value, int | float) and math.isfinite(value):
+    elif isinstance(value, int | float) and abs(value) <= sys.float_info.max:
         found = _of_number(value)
     elif isinstance(value, str):
         found = _of_text(value)
