@@ -50,6 +50,7 @@ from monitor.edges.kafka.worker import create_app, run_worker, until_signalled
 from monitor.edges.memory import MemoryStore, SystemClock
 from monitor.edges.model import open_client
 from monitor.edges.outbox import empty_outbox
+from monitor.edges.pieces import parts
 from monitor.edges.prepare import Preparer, until_answered
 from monitor.edges.probe_budget import ProbeBudget
 from monitor.edges.prober import Prober
@@ -75,9 +76,6 @@ STUB_WAIT_MIN_S: Final = 120
 """Stubs live at least this long, so that a worker that was down for a moment still joins its labels."""
 
 EMBEDDED_REBALANCE_S: Final = 3
-
-_CHUNK_PARTS_MAX: Final = 8
-"""Larger chunks take memory, a buffer for each partition, and time until they are counted."""
 
 _WATCH_S: Final = 1.0
 _EVALUATOR_STOP_S: Final = 10.0
@@ -157,20 +155,17 @@ def _redis_access(settings: Settings) -> RedisAccess:
 
 
 def worker_config(settings: Settings) -> KafkaWorkerConfig:
-    """The Kafka side of a worker.
-
-    A chunk is cut among the shards, and each part has a flush of its own: more shards, larger chunks.
-    """
+    """The Kafka side of a worker."""
     kafka = settings.kafka
-    parts = min(settings.redis.shards, _CHUNK_PARTS_MAX)
+    share = parts(settings.redis.shards, len(settings.models))
     return KafkaWorkerConfig(
         connection=connection(settings),
         group_id=kafka.group_id,
         predictions=tuple(topic for source in kafka.predictions for topic in source.topics),
         labels=tuple(topic for source in kafka.labels for topic in source.topics),
         isolation_level=kafka.isolation_level,
-        poll_records_max=parts * settings.worker.poll_records_max,
-        fetch_bytes_max=parts * FETCH_BYTES_MAX,
+        poll_records_max=share * settings.worker.poll_records_max,
+        fetch_bytes_max=share * FETCH_BYTES_MAX,
         rebalance_timeout_s=settings.worker.rebalance_timeout_s,
         session_timeout_s=min(20.0, 2.0 * settings.worker.rebalance_timeout_s),
         stall_s=settings.worker.stall_timeout_s,

@@ -17,12 +17,15 @@ from dataclasses import dataclass
 from benchmarks.pipeline.traffic import START_S, Shape, Traffic, make, plans
 from monitor.edges.collector import pace_collector
 from monitor.edges.embedded import EmbeddedRedis
+from monitor.edges.pieces import parts
 from monitor.edges.redis.store import RedisStore
 from monitor.ports import Flush, FlushResult, Partition
 from tests.support.topology import Log, Worker
 from tests.support.traffic import Message
 
 CHUNK_ROWS = 5_000
+"""For one model on one shard."""
+
 PREDICTIONS, LABELS = Partition("predictions", 0), Partition("labels", 0)
 
 
@@ -80,17 +83,18 @@ async def run(
         worker = Worker(store, log, plans(traffic))
         await worker.take(list(log.partitions))
         pace_collector()
+        chunk_rows = CHUNK_ROWS * parts(shards, len(traffic.models))
         used = await _server_cpu_s(store)
         if profile is not None:
             profile.enable()
         cpu_s, wall_s = time.process_time(), time.perf_counter()
-        while await worker.step(PREDICTIONS, CHUNK_ROWS):
+        while await worker.step(PREDICTIONS, chunk_rows):
             if labels:  # those that came until now, by whole chunks
                 now_s = START_S + worker.positions[PREDICTIONS] / traffic.shape.rate_per_s
-                while bisect_right(traffic.known_s, now_s) >= worker.positions[LABELS] + CHUNK_ROWS:
-                    if not await worker.step(LABELS, CHUNK_ROWS):
+                while bisect_right(traffic.known_s, now_s) >= worker.positions[LABELS] + chunk_rows:
+                    if not await worker.step(LABELS, chunk_rows):
                         break
-        while labels and await worker.step(LABELS, CHUNK_ROWS):
+        while labels and await worker.step(LABELS, chunk_rows):
             pass
         cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - wall_s
         if profile is not None:

@@ -28,7 +28,7 @@ from monitor.edges.attention import Attention
 from monitor.edges.decoding import Decoded, Decoder, Source
 from monitor.edges.flush_times import FlushTimes
 from monitor.edges.flushes import FlushBuilder
-from monitor.edges.pieces import Chunk, Size, cut
+from monitor.edges.pieces import Chunk, Size, cut, parts
 from monitor.edges.prepare import Preparer, until_answered
 from monitor.ports import Clock, Fence, FlushResult, Outcome, Partition, Store
 
@@ -101,8 +101,8 @@ class Ingest:
         rewind: seeks a partition back to an offset; chunks fetched before are discarded by the transport.
         clock: for waiting between retries only.
         limits: of one record.
-        shard_rows_max: a chunk of more rows for each shard is flushed in pieces, so that no script holds
-            the store for long;
+        part_rows_max: a chunk of more rows for each shard and model, of eight at most, is flushed in pieces,
+            so that no script holds the store for long;
         cells_max: as is one whose flush would touch more than about so many cells of a shard.
         taps: model → who is told of its counted predictions.
     """
@@ -115,7 +115,7 @@ class Ingest:
         rewind: Callable[[Partition, int], Awaitable[None]],
         clock: Clock,
         limits: Limits | None = None,
-        shard_rows_max: int = 5_000,
+        part_rows_max: int = 5_000,
         cells_max: int = 100_000,
         taps: Mapping[str, Tap] | None = None,
     ) -> None:
@@ -125,7 +125,7 @@ class Ingest:
         self._models = dict(models)
         self._rewind = rewind
         self._clock = clock
-        self._piece_rows_max = shard_rows_max * store.shards
+        self._piece_rows_max = part_rows_max * parts(store.shards, len(models))
         self._cells_max = cells_max
         self._owned: dict[Partition, _Owned] = {}
         self._judged_s: dict[str, int] = {}

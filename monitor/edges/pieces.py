@@ -14,7 +14,22 @@ from monitor.core.batch import LabelBatch, PredictionBatch
 ROWS_MIN: Final = 100
 """A piece is not cut further, whatever it touches."""
 
+PARTS_MAX: Final = 8
+"""Larger chunks take memory, a buffer for each partition, and time until they are counted."""
+
 Ints = NDArray[np.int64]
+
+
+def parts(shards: int, models: int) -> int:
+    """How many times as large as for one model on one shard chunks are to be.
+
+    A chunk is cut among shards and models, and what each of them counts has a price of its own, whatever its
+    rows.
+
+    >>> parts(1, 1), parts(2, 3), parts(16, 1)
+    (1, 6, 8)
+    """
+    return min(shards * models, PARTS_MAX)
 
 
 class Chunk(Protocol):

@@ -430,11 +430,18 @@ def test_the_key_of_sensitive_values_is_given_once_and_never_shown(tmp_path: Pat
     assert secret not in str(twice.value)
 
 
-@pytest.mark.parametrize(("shards", "parts"), [(1, 1), (3, 3), (16, 8)])
-def test_more_shards_take_larger_chunks(shards: int, parts: int) -> None:
+@pytest.mark.parametrize(("shards", "models", "times"), [(1, 1, 1), (3, 2, 6), (16, 1, 8), (1, 20, 8)])
+def test_more_shards_and_models_take_larger_chunks(shards: int, models: int, times: int) -> None:
     one, more = (
-        worker_config(Settings.model_validate(raw(redis={"url": "redis://localhost", "shards": count})))
-        for count in (1, shards)
+        worker_config(
+            Settings.model_validate(
+                raw(
+                    redis={"url": "redis://localhost", "shards": shards},
+                    models={f"m{i}": {} for i in range(models)},
+                )
+            )
+        )
+        for shards, models in ((1, 1), (shards, models))
     )
-    assert more.poll_records_max == parts * one.poll_records_max
-    assert more.fetch_bytes_max == parts * one.fetch_bytes_max
+    assert more.poll_records_max == times * one.poll_records_max
+    assert more.fetch_bytes_max == times * one.fetch_bytes_max
