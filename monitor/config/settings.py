@@ -56,7 +56,7 @@ class WorkerSettings(Section):
         5_000,
         ge=1,
         le=100_000,
-        description="Most records taken from the brokers at once, for each shard and model (of 8 at most).",
+        description="Most records taken at once, times shards and models (8 times, at most).",
     )
     rebalance_timeout_s: DurationS = Field(
         30,

@@ -101,8 +101,8 @@ class Ingest:
         rewind: seeks a partition back to an offset; chunks fetched before are discarded by the transport.
         clock: for waiting between retries only.
         limits: of one record.
-        part_rows_max: a chunk of more rows for each shard and model, of eight at most, is flushed in pieces,
-            so that no script holds the store for long;
+        part_rows_max: a chunk of more rows for each shard and model is flushed in pieces (see `parts`), so
+            that no script holds the store for long;
         cells_max: as is one whose flush would touch more than about so many cells of a shard.
         taps: model → who is told of its counted predictions.
     """

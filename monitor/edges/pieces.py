@@ -14,8 +14,11 @@ from monitor.core.batch import LabelBatch, PredictionBatch
 ROWS_MIN: Final = 100
 """A piece is not cut further, whatever it touches."""
 
-PARTS_MAX: Final = 8
+_PARTS_MAX: Final = 8
 """Larger chunks take memory, a buffer for each partition, and time until they are counted."""
+
+_MODELS_MAX: Final = 4
+"""One of them may have all the traffic: a script of 20,000 rows holds a shard for a fifth of a second."""
 
 Ints = NDArray[np.int64]
 
@@ -26,10 +29,10 @@ def parts(shards: int, models: int) -> int:
     A chunk is cut among shards and models, and what each of them counts has a price of its own, whatever its
     rows.
 
-    >>> parts(1, 1), parts(2, 3), parts(16, 1)
-    (1, 6, 8)
+    >>> parts(1, 1), parts(2, 3), parts(16, 1), parts(1, 20)
+    (1, 6, 8, 4)
     """
-    return min(shards * models, PARTS_MAX)
+    return min(shards * min(models, _MODELS_MAX), _PARTS_MAX)
 
 
 class Chunk(Protocol):
