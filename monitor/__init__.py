@@ -18,7 +18,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from monitor.app import open_reader
     from monitor.config import Settings
     from monitor.core.errors import MonitorError
     from monitor.core.records import (
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from monitor.core.schema import FeatureSchema
     from monitor.edges.kafka.alert_stream import AlertStream
     from monitor.edges.reader import MetricsReader
+    from monitor.wiring import open_reader
 
 _HOMES: Final = {
     "Settings": "monitor.config",
@@ -49,7 +49,7 @@ _HOMES: Final = {
     "Label": "monitor.core.records",
     "Prediction": "monitor.core.records",
     "Severity": "monitor.core.records",
-    "open_reader": "monitor.app",
+    "open_reader": "monitor.wiring",
 }
 
 __all__ = [

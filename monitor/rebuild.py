@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
-from monitor.app import Worker, connection, open_reader, running_loops
+from monitor.app import Worker, running_loops
 from monitor.config import Settings
 from monitor.core.costs import STUB_BYTES
 from monitor.core.errors import StoreRefused, StoreUnavailable
@@ -25,6 +25,7 @@ from monitor.edges.kafka import topics
 from monitor.edges.kafka.worker import create_app, run_worker
 from monitor.edges.redis.reader import RedisReader
 from monitor.ports import OutboxEntry, Partition
+from monitor.wiring import connection, open_reader
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.probes.server import score
-from monitor.app import connection, topic_specs
 from monitor.config import Settings
 from monitor.core.batch import PredictionBatch
 from monitor.core.counters import DEFAULT_TIERS
@@ -40,6 +39,7 @@ from monitor.edges.probe_budget import ProbeBudget
 from monitor.edges.prober import ProbedModel, Prober
 from monitor.edges.redis.store import RedisStore
 from monitor.ports import ModelClient, Partition
+from monitor.wiring import connection, topic_specs
 from tests.support.topology import Log, Worker, plan
 from tests.support.traffic import Message
 

@@ -51,8 +51,8 @@ def alerts(
         return (model is None or alert.model == model) and (not kind or alert.kind in kind)
 
     if follow:
-        from monitor.app import connection
         from monitor.edges.kafka.alert_stream import AlertStream
+        from monitor.wiring import connection
 
         with AlertStream(connection(settings), settings.kafka.alerts.topic) as stream:
             for alert in stream:
@@ -60,9 +60,9 @@ def alerts(
                     show([alert], as_json)
         return
 
-    from monitor.app import open_reader
     from monitor.core.own_health import causes
     from monitor.core.understood import stored_alerts
+    from monitor.wiring import open_reader
 
     with closing(open_reader(settings)) as reader:
         stored = [text for name in settings.models for text in reader.alerts(name).values()]

@@ -34,12 +34,12 @@ def check(
 
     import asyncio
 
-    from monitor.app import model_plan, what_is_seen
     from monitor.cli.probe_tables import print_probing
     from monitor.cli.tables import print_sensitivity, print_survey
     from monitor.core.decode import Limits
     from monitor.core.survey import survey
     from monitor.edges.probing import what_probing_costs
+    from monitor.wiring import model_plan, what_is_seen
 
     samples, problems = read_samples(settings, records)
     problems += store_problems(settings)
@@ -69,10 +69,10 @@ def check(
 
 def read_samples(settings: Settings, records: int) -> tuple[list[Sample], list[str]]:
     """The last records of each input topic; topics that cannot be used are problems."""
-    from monitor.app import connection
     from monitor.core.decode import RawRecord
     from monitor.core.survey import Sample
     from monitor.edges.kafka import topics
+    from monitor.wiring import connection
 
     kafka = connection(settings)
     roles: list[tuple[Literal["predictions", "labels"], str]] = [
@@ -103,7 +103,7 @@ def read_samples(settings: Settings, records: int) -> tuple[list[Sample], list[s
 
 def store_problems(settings: Settings) -> list[str]:
     """Why the store cannot be read."""
-    from monitor.app import open_reader
+    from monitor.wiring import open_reader
 
     reader = open_reader(settings)
     try:

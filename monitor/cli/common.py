@@ -50,8 +50,8 @@ def load_reachable(config: Path) -> Settings:
 @contextmanager
 def open_metrics(settings: Settings) -> Iterator[MetricsReader]:
     """The reading library on the settings' store."""
-    from monitor.app import open_reader
     from monitor.edges.reader import MetricsReader
+    from monitor.wiring import open_reader
 
     with closing(open_reader(settings)) as reader:
         yield MetricsReader(reader, settings.tiers)

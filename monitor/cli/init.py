@@ -254,8 +254,8 @@ def describe(draft: Draft) -> None:
 
 def make_topics(config: Path, partitions: int) -> None:
     """Create the topics that the settings name and that are not there."""
-    from monitor.app import connection, topic_specs
     from monitor.edges.kafka.topics import ensure_topics
+    from monitor.wiring import connection, topic_specs
 
     settings = load(config)
     created = ensure_topics(connection(settings), topic_specs(settings, partitions))

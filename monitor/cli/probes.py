@@ -72,12 +72,12 @@ def ask_again(settings: Settings, model: str, case_id: str) -> dict[str, Any]:
     import asyncio
     from contextlib import closing
 
-    from monitor.app import open_reader
     from monitor.core.probes.replay import alike
     from monitor.core.probes.results import asked_again
     from monitor.edges.alert_evidence import case_by_id
     from monitor.edges.model import open_client
     from monitor.edges.probing import probe_endpoint
+    from monitor.wiring import open_reader
 
     endpoint = probe_endpoint(model, settings)
     if endpoint is None:

@@ -72,12 +72,12 @@ def replay(
     timing = timing_of(rate, time_, factor, start, label_delay, shuffle_labels, seed)
     paced = rate != "max" and (bool(rate) or time_ != "keep")
 
-    from monitor.app import connection
     from monitor.core.guess import guess_columns
     from monitor.edges.files import read_rows, row_count
     from monitor.edges.kafka.topics import TopicProducer
     from monitor.edges.reference import as_record
     from monitor.edges.replay import events, feed
+    from monitor.wiring import connection
 
     named = pairs(column or [], "--column")
     first = next(iter(read_rows(file)), {})

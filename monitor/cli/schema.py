@@ -157,9 +157,9 @@ def versions(
 
 def standing(settings: Settings, model: str) -> list[Alert]:
     """Alerts about the model that are not resolved, oldest first."""
-    from monitor.app import open_reader
     from monitor.core.records import AlertState
     from monitor.core.understood import stored_alerts
+    from monitor.wiring import open_reader
 
     with closing(open_reader(settings)) as reader:
         found = stored_alerts(reader.alerts(model).values())

@@ -26,8 +26,8 @@ def status(config: Config = CONFIG, as_json: AsJson = False) -> None:
     """
     settings = load_reachable(config)
 
-    from monitor.app import open_reader
     from monitor.core.own_health import causes
+    from monitor.wiring import open_reader
 
     names = list(settings.models)
     with closing(open_reader(settings)) as reader:

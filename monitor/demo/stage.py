@@ -12,7 +12,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.app import connection, topic_specs
 from monitor.config import Settings
 from monitor.demo.population import Row
 from monitor.demo.server import HOST, ModelConnection, ModelProcess
@@ -22,6 +21,7 @@ from monitor.demo.worker import WorkerProcess
 from monitor.edges.embedded import EmbeddedKafka, EmbeddedRedis
 from monitor.edges.kafka.alert_stream import AlertStream
 from monitor.edges.kafka.topics import TopicProducer, ensure_topics
+from monitor.wiring import connection, topic_specs
 
 _PARTITIONS: Final = 2
 _BATCH_ROWS: Final = 2_000

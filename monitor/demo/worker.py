@@ -8,10 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from monitor.app import open_reader
 from monitor.config import Settings
 from monitor.core.errors import ServiceError, StoreUnavailable
 from monitor.demo.processes import start_module, stop, tail
+from monitor.wiring import open_reader
 
 _READY_TIMEOUT_S: Final = 60.0
 _FRESH_S: Final = 3.0

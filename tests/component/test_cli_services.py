@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from monitor.app import open_reader
 from monitor.cli.main import app
 from monitor.config import Settings
 from monitor.core.records import Alert, AlertKind, AlertState, Severity
 from monitor.core.schema import FeatureSchema
 from monitor.edges.kafka.connection import KafkaConnection
 from monitor.edges.kafka.topics import read_last
+from monitor.wiring import open_reader
 
 RUNNER = CliRunner()
 

@@ -22,7 +22,6 @@ import msgpack
 import pytest
 from typer.testing import CliRunner
 
-from monitor.app import open_reader
 from monitor.cli.main import app
 from monitor.config import Settings
 from monitor.core.masking import hashed, key_of
@@ -32,6 +31,7 @@ from monitor.edges.kafka.topics import TopicProducer, read_last
 from monitor.edges.reader import MetricsReader
 from monitor.edges.web.dashboard import html
 from monitor.edges.web.page_data import page
+from monitor.wiring import open_reader
 from tests.support.live import make_topics, wait_until_read, worker
 from tests.support.model_servers import by, serving
 from tests.support.redis_servers import contents, free_port, running, valkey_binary

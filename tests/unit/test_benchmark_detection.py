@@ -14,13 +14,13 @@ from benchmarks.detection.__main__ import kept, write
 from benchmarks.detection.false_alarms import FAMILIES, Task, Told
 from benchmarks.detection.other_monitors import Windows, z_tests
 from benchmarks.detection.worlds import DAY_S, HOUR_S, WORLDS, World
-from monitor.app import model_evaluation
 from monitor.config import Settings
 from monitor.core.detectors.violation_rate import Seen, ViolationRate
 from monitor.core.evaluation import ReferenceCounts
 from monitor.core.evidence.levels import SHARES
 from monitor.core.metrics.accuracy import Accuracy
 from monitor.core.schema.violations import Code
+from monitor.wiring import model_evaluation
 
 
 def test_the_configuration_is_what_settings_that_say_nothing_come_to() -> None:

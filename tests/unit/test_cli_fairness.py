@@ -119,7 +119,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, world: tuple[list[di
     path = tmp_path / "monitor.yaml"
     path.write_text(SETTINGS)
     book = Book(Settings.load(path, env={}), *world)
-    monkeypatch.setattr("monitor.app.open_reader", lambda settings: book)
+    monkeypatch.setattr("monitor.wiring.open_reader", lambda settings: book)
     return str(path)
 
 

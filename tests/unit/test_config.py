@@ -9,11 +9,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from monitor.app import worker_config
 from monitor.config import Settings, setting_paths
 from monitor.core.counters import DEMO_TIERS
 from monitor.core.errors import SettingsError
 from monitor.core.slices.spec import BinSlice, CategorySlice, CrossSlice, VersionSlice, WhereSlice
+from monitor.wiring import worker_config
 
 MINIMAL = """
 kafka:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monitor.app import task_of
 from monitor.config import ModelSettings
 from monitor.core.schema import FeatureSchema
 from monitor.core.slices import BinSlice, CategorySlice, CrossSlice, VersionSlice
 from monitor.core.tasks import Binary, ClassNames, Multiclass, Regression
+from monitor.wiring import task_of
 
 
 def test_a_protected_feature_is_a_slice_unless_it_is_one_already() -> None:

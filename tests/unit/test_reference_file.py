@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from monitor.app import model_plan
 from monitor.config import Settings
 from monitor.core.counters import ALL_SLICE, Scalar
 from monitor.core.evaluation import ReferenceCounts
@@ -17,6 +16,7 @@ from monitor.edges.files import read_rows
 from monitor.edges.memory import MemoryStore, SystemClock
 from monitor.edges.prepare import Preparer
 from monitor.edges.reference import as_record, count_reference
+from monitor.wiring import model_plan
 
 
 def settings_of(model: dict[str, Any]) -> Settings:

@@ -11,10 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from monitor.app import connection, model_plan, sources, task_of, web_access
 from monitor.config import Settings
 from monitor.core.errors import SettingsError
 from monitor.core.schema.text import read_yaml
+from monitor.wiring import connection, model_plan, sources, task_of, web_access
 from tests.fuzz.targets.target import Target
 
 _APART = b"\x1e"
