@@ -10,6 +10,7 @@ import numpy as np
 from monitor.config.problems import Problem, Problems
 from monitor.core.schema import FeatureSchema
 from monitor.core.schema.feature import NUMERIC, QUANTILE_LEVELS
+from monitor.core.shown import shown
 from monitor.core.slices.spec import BinSlice, CategorySlice, CrossSlice, SliceSpec, crossing, parse_slice
 
 STRATA: Final = 5
@@ -27,7 +28,8 @@ def parse_legitimate(value: Any) -> tuple[Stratum, ...]:
     """
     if not isinstance(value, list | tuple):
         raise ValueError(
-            f"expected a list, e.g. [occupation, {{feature: credit_score, bins: [600, 700]}}], got {value!r}"
+            "expected a list, e.g. [occupation, {feature: credit_score, bins: [600, 700]}], "
+            f"got {shown(value)}"
         )
     found: list[Stratum] = []
     problems: list[Problem] = []
@@ -38,7 +40,9 @@ def parse_legitimate(value: Any) -> tuple[Stratum, ...]:
             problems.append(Problem((position,), str(error)))
             continue
         if not isinstance(spec, BinSlice | CategorySlice):
-            problems.append(Problem((position,), f"expected a feature, or {{feature, bins}}; got {item!r}"))
+            problems.append(
+                Problem((position,), f"expected a feature, or {{feature, bins}}; got {shown(item)}")
+            )
         elif spec.feature in {other.feature for other in found}:
             problems.append(Problem((position,), f"declared twice: {spec.feature}"))
         else:

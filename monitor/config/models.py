@@ -14,6 +14,7 @@ from monitor.config.problems import Problem, Problems, Section, nearest
 from monitor.config.values import DurationS, ExistingFile, InstantMs, RatePerS, Share, existing_file
 from monitor.core.errors import SchemaError
 from monitor.core.schema import FeatureSchema
+from monitor.core.shown import shown
 from monitor.core.slices.spec import (
     BinSlice,
     CategorySlice,
@@ -53,7 +54,7 @@ def _schema(value: Any, info: ValidationInfo) -> FeatureSchema:
 
 def _slices(value: Any) -> tuple[SliceSpec, ...]:
     if not isinstance(value, list | tuple):
-        raise ValueError(f"expected a list, e.g. [sex, {{feature: age, bins: [25, 40]}}], got {value!r}")
+        raise ValueError(f"expected a list, e.g. [sex, {{feature: age, bins: [25, 40]}}], got {shown(value)}")
     specs: list[SliceSpec] = []
     problems: list[Problem] = []
     for position, item in enumerate(value):
@@ -63,7 +64,7 @@ def _slices(value: Any) -> tuple[SliceSpec, ...]:
             problems.append(Problem((position,), str(error)))
             continue
         if specs[-1] in specs[:-1]:
-            problems.append(Problem((position,), f"declared twice: {item!r}"))
+            problems.append(Problem((position,), f"declared twice: {shown(item)}"))
     if problems:
         raise Problems(problems)
     return tuple(specs)
@@ -72,7 +73,7 @@ def _slices(value: Any) -> tuple[SliceSpec, ...]:
 def _class_value(value: Any) -> Any:
     if not isinstance(value, bool | int | str):
         raise ValueError(
-            f"expected a class as labels name it (a whole number, a text or true), got {value!r}"
+            f"expected a class as labels name it (a whole number, a text or true), got {shown(value)}"
         )
     return value
 

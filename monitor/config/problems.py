@@ -9,6 +9,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 
+from monitor.core.shown import is_secret, shown
+
 Place = tuple[str | int, ...]
 """Keys and list positions from the top of the file."""
 
@@ -122,19 +124,18 @@ def _describe(error: ValidationError, section: type[BaseModel]) -> list[Problem]
         elif kind in {"model_type", "model_attributes_type", "dict_type"}:
             keys = keys_of(section)
             example = f" with keys such as {', '.join(keys[:3])}" if not place and keys else ""
-            found.append(Problem(place, f"expected a section{example}, got {_shown(value)}"))
+            found.append(Problem(place, f"expected a section{example}, got {shown(value)}"))
         elif cause is not None:
             found.append(Problem(place, str(cause)))
         elif kind == "string_pattern_mismatch" and bad_key:
             found.append(Problem(place, "expected a name of 1 to 64 letters, digits and . _ -"))
         elif kind == "literal_error":
             expected = item.get("ctx", {}).get("expected", "")
-            found.append(Problem(place, f"expected {expected}, got {_shown(value)}"))
+            found.append(Problem(place, f"expected {expected}, got {shown(value)}"))
         else:
             text = message.removeprefix("Input should be ").removeprefix("a valid ")
             text = f"expected {text}" if message.startswith("Input should be") else message
-            secret = any(word in str(place[-1:]).lower() for word in ("password", "token", "sensitive_key"))
-            found.append(Problem(place, text if secret else f"{text}, got {_shown(value)}"))
+            found.append(Problem(place, text if is_secret(place[-1:]) else f"{text}, got {shown(value)}"))
     return found
 
 
@@ -143,8 +144,3 @@ def _meaning(section: type[BaseModel], place: Place) -> str:
         if place == ((field.alias or name),) and field.description:
             return f"; {field.description[0].lower()}{field.description[1:].rstrip('.')}"
     return ""
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -17,6 +17,7 @@ from monitor.config.problems import Problem, Problems, Section
 from monitor.config.values import ExistingFile
 from monitor.core.errors import MappingError
 from monitor.core.mapping import Mapping as FieldMapping
+from monitor.core.shown import shown
 
 EMBEDDED: Final = "embedded"
 """In place of an address: use the bundled broker or store."""
@@ -28,27 +29,27 @@ _TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
 def _servers(value: Any) -> tuple[str, ...]:
     items = value.split(",") if isinstance(value, str) else value
     if not isinstance(items, list | tuple) or not items:
-        raise ValueError(f"expected host:port, a list of them, or embedded, got {value!r}")
+        raise ValueError(f"expected host:port, a list of them, or embedded, got {shown(value)}")
     servers = tuple(str(item).strip() for item in items)
     if servers == (EMBEDDED,):
         return servers
     for server in servers:
         match = _SERVER.fullmatch(server)
         if match is None or not 1 <= int(match[2]) <= 65_535:
-            raise ValueError(f"expected host:port, a list of them, or embedded, got {server!r}")
+            raise ValueError(f"expected host:port, a list of them, or embedded, got {shown(server)}")
     return servers
 
 
 def _topic(value: Any) -> str:
     if not isinstance(value, str) or not _TOPIC.fullmatch(value) or value in {".", ".."}:
-        raise ValueError(f"expected the name of a topic (letters, digits, . _ -), got {value!r}")
+        raise ValueError(f"expected the name of a topic (letters, digits, . _ -), got {shown(value)}")
     return value
 
 
 def _topics(value: Any) -> tuple[str, ...]:
     items = [value] if isinstance(value, str) else value
     if not isinstance(items, list | tuple) or not items:
-        raise ValueError(f"expected a list of topics, e.g. [predictions], got {value!r}")
+        raise ValueError(f"expected a list of topics, e.g. [predictions], got {shown(value)}")
     return tuple(_topic(item) for item in items)
 
 
@@ -56,7 +57,7 @@ def _mapping(value: Any) -> FieldMapping:
     if isinstance(value, FieldMapping):
         return value
     if not isinstance(value, dict):
-        raise ValueError(f"expected fields and their paths, e.g. {{request_id: $.id}}, got {value!r}")
+        raise ValueError(f"expected fields and their paths, e.g. {{request_id: $.id}}, got {shown(value)}")
     problems = []
     for field, path in value.items():
         try:

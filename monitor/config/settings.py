@@ -20,6 +20,7 @@ from monitor.core.errors import SettingsError
 from monitor.core.masking import key_of
 from monitor.core.records import ModelName
 from monitor.core.schema.text import read_yaml
+from monitor.core.shown import shown
 from monitor.core.slices.spec import CategorySlice, CrossSlice, features_of
 
 SECRET_CHARS_MIN: Final = 16
@@ -33,7 +34,7 @@ def _tiers(value: Any) -> Any:
         return TIERS[value]
     if isinstance(value, tuple):
         return value
-    raise ValueError(f"expected {' or '.join(TIERS)}, got {value!r}")
+    raise ValueError(f"expected {' or '.join(TIERS)}, got {shown(value)}")
 
 
 class Limits(Section):

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, SecretStr, ValidationInfo
 
+from monitor.core.shown import shown
 from monitor.core.times import parse_duration, parse_instant
 
 _PERIODS_S: Final = {
@@ -31,7 +32,7 @@ def parse_share(value: Any) -> float:
     Raises:
         ValueError: neither, or outside (0, 1].
     """
-    problem = ValueError(f"expected a share such as 1% or 0.01, above 0 and at most 100%, got {value!r}")
+    problem = ValueError(f"expected a share such as 1% or 0.01, above 0 and at most 100%, got {shown(value)}")
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise problem
     try:
@@ -56,14 +57,14 @@ def parse_rate(value: Any) -> float:
     count = float(match[1]) if match else 0.0
     if match is None or not math.isfinite(count) or count <= 0:
         raise ValueError(
-            f"expected a rate such as '1 per month' (per hour, day, week, month or year), got {value!r}"
+            f"expected a rate such as '1 per month' (per hour, day, week, month or year), got {shown(value)}"
         )
     return count / _PERIODS_S[match[2]]
 
 
 def _duration(value: Any) -> int:
     if not isinstance(value, str | int | float):
-        raise ValueError(f"expected a duration such as 7d, 12h or 90s, got {value!r}")
+        raise ValueError(f"expected a duration such as 7d, 12h or 90s, got {shown(value)}")
     return parse_duration(value)
 
 
@@ -71,7 +72,7 @@ def _instant(value: Any) -> int:
     if isinstance(value, date) and not isinstance(value, datetime):
         value = value.isoformat()
     if not isinstance(value, str | int | float | datetime):
-        raise ValueError(f"expected an instant such as 2026-11-23T09:30:00Z, got {value!r}")
+        raise ValueError(f"expected an instant such as 2026-11-23T09:30:00Z, got {shown(value)}")
     return parse_instant(value)
 
 
@@ -82,7 +83,7 @@ def existing_file(value: Any, info: ValidationInfo) -> Path:
         ValueError: not a path, or no such file.
     """
     if not isinstance(value, str | Path) or not str(value):
-        raise ValueError(f"expected the path of a file, got {value!r}")
+        raise ValueError(f"expected the path of a file, got {shown(value)}")
     path = Path(info.context["base"] if info.context else ".", value).expanduser()
     if not path.is_file():
         raise ValueError(f"no such file: {path}")

@@ -445,3 +445,19 @@ def test_more_shards_and_models_take_larger_chunks(shards: int, models: int, tim
     )
     assert more.poll_records_max == times * one.poll_records_max
     assert more.fetch_bytes_max == times * one.fetch_bytes_max
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"tiers": {"url": "redis://r", "password": "hunter2"}},
+        {"worker": [{"sasl_password": "hunter2"}]},
+        {"models": {"m": {"slices": {"token": "hunter2"}}}},
+        {"models": {"m": {"slices": [{"where": [], "token": "hunter2"}], "threshold": "redis://:hunter2@r"}}},
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_not_told(tmp_path: Path, sections: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError) as error:
+        Settings.parse(raw(**sections), tmp_path)
+    assert "hunter2" not in str(error.value)
+    assert "*****" in str(error.value)

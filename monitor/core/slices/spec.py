@@ -21,6 +21,7 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from monitor.core.schema.feature import number_text
+from monitor.core.shown import shown
 
 OTHER: Final = "(other)"
 MISSING: Final = "(missing)"
@@ -147,7 +148,7 @@ def parse_slice(value: Any) -> SliceSpec:
     if not isinstance(value, dict):
         raise ValueError(
             "a slice is a feature name, a list of names, {feature, bins}, {feature, top} or {name, where}; "
-            f"got {value!r}"
+            f"got {shown(value)}"
         )
     keys = {"feature", "bins", "top", "name", "where"}
     for key in value:
@@ -174,10 +175,10 @@ def _cross(value: list[Any]) -> CrossSlice:
     names: list[Any] = [part.feature if isinstance(part, BinSlice) else part for part in parts]
     if not 2 <= len(names) <= 3 or not all(isinstance(name, str) and name for name in names):
         raise ValueError(
-            f"a crossing names two or three features, e.g. [sex, race], numbers with bins; got {value!r}"
+            f"a crossing names two or three features, e.g. [sex, race], numbers with bins; got {shown(value)}"
         )
     if len(set(names)) < len(names):
-        raise ValueError(f"a crossing names each feature once; got {value!r}")
+        raise ValueError(f"a crossing names each feature once; got {shown(value)}")
     return crossing(names, bins)
 
 
@@ -192,7 +193,7 @@ def crossing(features: Iterable[str], bins: Iterable[BinSlice] = ()) -> CrossSli
 
 def _name(key: str, value: Any) -> str:
     if not isinstance(value, str) or not value or len(value) > 200:
-        raise ValueError(f"{key}: expected a name of 1 to 200 characters, got {value!r}")
+        raise ValueError(f"{key}: expected a name of 1 to 200 characters, got {shown(value)}")
     return value
 
 

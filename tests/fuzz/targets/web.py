@@ -25,6 +25,7 @@ from tests.fuzz.targets.target import Target
 _TOKEN = "a-token-of-some-length"
 _MEANT = frozenset({200, 302, 400, 401, 404, 405, 413, 414, 417, 421, 431, 501, 503, 505})
 _STATUS = re.compile(rb"HTTP/\d\.\d (\d{3}) [^\r\n]*\r\n")
+_GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 _SECRETS = (b"monitor_", b"a-secret-problem", b"<html")
 _PARSER = frozenset({400, 413, 414, 417, 431, 501, 505})
 """Answers of the HTTP parser itself, before any page is looked for."""
@@ -107,7 +108,7 @@ def _complete(request: bytes) -> bool:
 def run(data: bytes) -> None:
     guarded = bool(data[:1]) and bool(data[0] & 1)
     request = data[1:]
-    sent = done(_answer(_server(guarded), request))
+    sent = done(_answer(_server(guarded), request)).removeprefix(_GO_ON)
     if not sent:
         return
     match = _STATUS.match(sent)
