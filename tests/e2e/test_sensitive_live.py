@@ -43,7 +43,8 @@ TOWNS = ("Zzanford", "Zzedam", "Zzwolle")
 SENSITIVE = ("iban", "income", "town", "gender")
 JOB = "Slaes"  # misspelt, and not sensitive: what shows that evidence is there at all
 
-PLANTED = re.compile(rb"XQ\d{2,}|7[.,]?3194\d{3,}|Zz[aew]|Zzecret")
+# Microseconds of the store's clock may have the digits of an income in their middle.
+PLANTED = re.compile(rb"XQ\d{2,}|(?<!\d)7(?:[.,]?3194\d{3}|31,94\d)|Zz[aew]|Zzecret")
 NUMBERS = [msgpack.packb(731_940_000 + i) for i in range(10_000)]
 
 
