@@ -21,7 +21,7 @@ from redis import Redis
 from rich.progress import track
 
 from benchmarks.pipeline.alone import Cost, run
-from benchmarks.pipeline.report import merge
+from benchmarks.pipeline.report import known, merge
 from benchmarks.pipeline.traffic import Shape, make
 from monitor.edges.embedded import EmbeddedRedis
 
@@ -146,7 +146,7 @@ def main() -> None:
         costs[name].append(asyncio.run(run(traffic[name], case.labels, case.shards)))
     grid = {name: figures(found, sizes[name]) for name, found in costs.items()}
     merge("grid", grid)
-    merge("memory", memory(options.requests))
+    merge("memory", {**known().get("memory", {}), **memory(options.requests)})
     for name, row in grid.items():
         print(name, row)
 
