@@ -12,12 +12,12 @@ import json
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import redis
 
+from benchmarks.pipeline.report import merge
 from monitor.core.counters import (
     CALIBRATION,
     DEFAULT_TIERS,
@@ -40,12 +40,13 @@ from monitor.edges.web.dashboard import html
 from monitor.edges.web.page_data import page
 
 SLICES = 100
-ROWS_PER_MINUTE = 200
-REPORT = Path(__file__).parent / "reports" / "bench.json"
+ROWS_PER_SECOND = 4
+SPAN_S = 86_400 + 3_600
 
 
 def lay(raw: Any, now_s: int, seed: int = 7) -> None:
-    """A day of traffic until now, in every tier."""
+    """A day of traffic until now, in every tier; fine buckets add up to coarse ones, or they were lost."""
+    first_s = now_s - SPAN_S
     rng = np.random.default_rng(seed)
     for number in range(SLICES):
         name = slice_key({"city": f"c{number}"})
@@ -53,10 +54,10 @@ def lay(raw: Any, now_s: int, seed: int = 7) -> None:
     spans: dict[Tier, set[int]] = {tier: set() for tier in DEFAULT_TIERS}
     with raw.pipeline(transaction=False) as pipe:
         for tier in DEFAULT_TIERS:
-            begin_s = max(now_s - 86_400 - 3_600, now_s - tier.keep_s) // tier.bucket_s * tier.bucket_s
+            begin_s = max(first_s, now_s - tier.keep_s) // tier.bucket_s * tier.bucket_s
             for at_s in range(begin_s, now_s, tier.bucket_s):
                 spans[tier].add(at_s)
-                rows = max(1, ROWS_PER_MINUTE * min(tier.bucket_s, now_s - at_s) // 60)
+                rows = ROWS_PER_SECOND * (min(at_s + tier.bucket_s, now_s) - max(at_s, first_s))
                 for number in range(SLICES + 1):
                     n = rows * SLICES if number == 0 else rows
                     write(pipe, SCALARS, tier, at_s, number, scalars(n))
@@ -132,8 +133,7 @@ def main() -> None:
             "dashboard_page_1h": timed(lambda: html(page(reader, metrics, {"m": None}, "m", "1h"))),
         }
         reader.close()
-    kept = json.loads(REPORT.read_text()) if REPORT.exists() else {}
-    REPORT.write_text(json.dumps(kept | {"reader_ms": figures}, indent=2) + "\n")
+    merge("reader_ms", figures)
     print(json.dumps(figures, indent=2))
 
 

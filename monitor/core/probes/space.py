@@ -117,7 +117,9 @@ class Axis:
         """Share of the reference below a number, in [0, 1]; the middle of a tie."""
         if not self.quantiles.size:
             return 0.5
-        return float(np.interp(value, self.quantiles, self.levels, left=0.0, right=1.0))
+        found = float(np.interp(value, self.quantiles, self.levels, left=0.0, right=1.0))
+        # Between quantiles that are next to each other, or beyond each other's reach, a slope is no number.
+        return min(1.0, max(0.0, found))
 
     def distance(self, one: Any, other: Any) -> float:
         """Between two values: in interquartile ranges, at most `_FAR`; two categories are 1 apart."""
