@@ -13,15 +13,7 @@ from monitor.config import Settings, setting_paths
 from monitor.core.counters import DEMO_TIERS
 from monitor.core.errors import SettingsError
 from monitor.core.slices.spec import BinSlice, CategorySlice, CrossSlice, VersionSlice, WhereSlice
-from monitor.wiring import worker_config
-
-MINIMAL = """
-kafka:
-  bootstrap_servers: localhost:9092
-  predictions: {topics: [predictions]}
-models:
-  income: {}
-"""
+from tests.support.settings import MINIMAL, kafka, mistakes, raw
 
 FULL = """
 kafka:
@@ -70,24 +62,6 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "reference.jsonl").write_text("{}\n")
     (tmp_path / "monitor.yaml").write_text(FULL)
     return tmp_path
-
-
-def raw(**sections: Any) -> dict[str, Any]:
-    """The smallest settings with sections replaced."""
-    kafka = {"bootstrap_servers": "localhost:9092", "predictions": {"topics": ["predictions"]}}
-    return {"kafka": kafka, "models": {"income": {}}} | sections
-
-
-def kafka(**keys: Any) -> dict[str, Any]:
-    """Settings whose kafka section has these keys too."""
-    return raw(kafka=raw()["kafka"] | keys)
-
-
-def mistakes(settings: dict[str, Any], env: dict[str, str] | None = None) -> list[str]:
-    """What is refused."""
-    with pytest.raises(SettingsError) as caught:
-        Settings.parse(settings, env=env)
-    return caught.value.problems
 
 
 def test_the_documented_example_is_read(folder: Path) -> None:
@@ -299,23 +273,6 @@ def test_redis_refusals(redis: dict[str, Any], place: str) -> None:
     assert any(problem.startswith(place + ":") for problem in mistakes(raw(redis=redis)))
 
 
-def test_secrets_are_masked() -> None:
-    keys = {"security_protocol": "SASL_SSL", "sasl_username": "u", "sasl_password": "hush-kafka"}
-    redis = {"url": "rediss://bob:hush%40redis@host:6380/1"}
-    settings = Settings.parse(kafka(**keys) | {"redis": redis})
-    assert settings.redis.url == "rediss://host:6380/1"
-    assert settings.redis.username == "bob"
-    assert settings.redis.password is not None
-    assert settings.redis.password.get_secret_value() == "hush@redis"
-    assert "hush" not in repr(settings) + str(settings) + str(settings.model_dump())
-
-
-def test_mistakes_do_not_show_secrets() -> None:
-    env = {"MONITOR__KAFKA__SASL_PASSWORD__X": "hush"}
-    redis = {"url": "http://bob:hush@host", "password": ["hush"]}
-    assert "hush" not in "".join(mistakes(kafka(sasl_password={"a": "hush"}) | {"redis": redis}, env))
-
-
 @pytest.mark.parametrize(
     ("keys", "complaint"),
     [
@@ -406,58 +363,3 @@ KEYS = [path.rpartition(".")[2] for path in setting_paths()]
 def test_whatever_is_written_is_answered_in_words(kafka: Any, redis: Any, model: Any) -> None:
     with pytest.raises(SettingsError):
         Settings.parse({"kafka": kafka, "redis": redis, "models": {"m": model}, "zzz": 1})
-
-
-def test_the_key_of_sensitive_values_is_given_once_and_never_shown(tmp_path: Path) -> None:
-    secret = "a key that nobody may see"
-    (tmp_path / "key").write_text(f"{secret}\n")
-    given = Settings.parse(raw(), env={"MONITOR__SENSITIVE_KEY": secret})
-    from_file = Settings.parse(raw(sensitive_key_file="key"), tmp_path)
-    assert given.masking_key == from_file.masking_key
-    assert given.masking_key is not None
-    assert len(given.masking_key) == 32
-    assert Settings.parse(raw()).masking_key is None
-    for settings in (given, from_file):
-        assert secret not in f"{settings!r} {settings} {settings.model_dump()}"
-    both = raw(sensitive_key_file="key", sensitive_key=secret)
-    with pytest.raises(SettingsError, match="keep one of them") as twice:
-        Settings.parse(both, tmp_path)
-    (tmp_path / "key").write_text("hunter2")
-    for shorter in (raw(sensitive_key="hunter2"), raw(sensitive_key_file="key")):
-        with pytest.raises(SettingsError, match="at least 16") as short:
-            Settings.parse(shorter, tmp_path)
-        assert "hunter2" not in str(short.value)
-    assert secret not in str(twice.value)
-
-
-@pytest.mark.parametrize(("shards", "models", "times"), [(1, 1, 1), (3, 2, 6), (16, 1, 8), (1, 20, 4)])
-def test_more_shards_and_models_take_larger_chunks(shards: int, models: int, times: int) -> None:
-    one, more = (
-        worker_config(
-            Settings.model_validate(
-                raw(
-                    redis={"url": "redis://localhost", "shards": shards},
-                    models={f"m{i}": {} for i in range(models)},
-                )
-            )
-        )
-        for shards, models in ((1, 1), (shards, models))
-    )
-    assert more.poll_records_max == times * one.poll_records_max
-    assert more.fetch_bytes_max == times * one.fetch_bytes_max
-
-
-@pytest.mark.parametrize(
-    "sections",
-    [
-        {"tiers": {"url": "redis://r", "password": "hunter2"}},
-        {"worker": [{"sasl_password": "hunter2"}]},
-        {"models": {"m": {"slices": {"token": "hunter2"}}}},
-        {"models": {"m": {"slices": [{"where": [], "token": "hunter2"}], "threshold": "redis://:hunter2@r"}}},
-    ],
-)
-def test_a_secret_in_the_wrong_place_is_not_told(tmp_path: Path, sections: dict[str, Any]) -> None:
-    with pytest.raises(SettingsError) as error:
-        Settings.parse(raw(**sections), tmp_path)
-    assert "hunter2" not in str(error.value)
-    assert "*****" in str(error.value)
