@@ -15,7 +15,14 @@ from typing import Any
 
 import pytest
 from kafka import KafkaAdminClient
-from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
+from kafka.admin import (
+    ACL,
+    ACLOperation,
+    ACLPermissionType,
+    ResourcePattern,
+    ResourceType,
+    UserScramCredentialUpsertion,
+)
 
 from monitor.core.errors import KafkaError
 from monitor.edges.kafka.connection import KafkaConnection
@@ -27,6 +34,7 @@ from tests.support.redis_servers import free_port, running, valkey_binary
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "hush-of-the-monitor"
+SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 ROWS = 200
 
 PROPERTIES = """
@@ -34,8 +42,10 @@ listeners=PLAINTEXT://127.0.0.1:{plain},CONTROLLER://127.0.0.1:{controller},LOGI
 advertised.listeners=PLAINTEXT://127.0.0.1:{plain},LOGIN://127.0.0.1:{login},MUTUAL://127.0.0.1:{mutual}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LOGIN:SASL_SSL,MUTUAL:SSL
 inter.broker.listener.name=PLAINTEXT
-sasl.enabled.mechanisms=PLAIN
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
 listener.name.login.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_monitor="{password}";
+listener.name.login.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.login.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.mutual.ssl.client.auth=required
 ssl.keystore.type=PEM
 ssl.keystore.location={keystore}
@@ -70,10 +80,11 @@ class Secure:
     def admin(self) -> str:
         return f"127.0.0.1:{self.plain}"
 
-    def by_login(self, password: str = PASSWORD) -> dict[str, Any]:
+    def by_login(self, mechanism: str = "PLAIN") -> dict[str, Any]:
         """Settings of a client that logs in, without the password."""
         return {"bootstrap_servers": f"127.0.0.1:{self.login}", "security_protocol": "SASL_SSL",
-                "sasl_username": "monitor", "ssl_cafile": self.server}  # fmt: skip
+                "sasl_mechanism": mechanism, "sasl_username": "monitor",
+                "ssl_cafile": self.server}  # fmt: skip
 
     def by_certificate(self, pair: tuple[str, str]) -> dict[str, Any]:
         """Settings of a client with a certificate."""
@@ -91,6 +102,10 @@ def broker(tmp_path_factory: pytest.TempPathFactory, kafka_is_apache: bool) -> I
     command = [str(ROOT / ".ci/kafka/start.sh"), str(made.plain), str(services), more]
     subprocess.run(command, check=True, capture_output=True, timeout=240)
     try:
+        with closing(KafkaAdminClient(bootstrap_servers=made.admin)) as admin:
+            for mechanism in SCRAM:  # one request each: a user is altered once in a request
+                user = UserScramCredentialUpsertion("monitor", mechanism, PASSWORD)
+                assert admin.alter_user_scram_credentials([user]) == {"monitor": None}
         yield made
     finally:
         subprocess.run(["kill", (services / "kafka.pid").read_text().strip()], check=False)
@@ -149,17 +164,17 @@ def until(holds: Any, directory: Path) -> None:
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("door", ["login", "certificate"])
+@pytest.mark.parametrize("door", ["PLAIN", *SCRAM, "certificate"])
 def test_a_worker_with_few_rights_counts_and_is_heard(
     broker: Secure, door: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if door == "login":
+    if door != "certificate":
         monkeypatch.setenv("MONITOR__KAFKA__SASL_PASSWORD", PASSWORD)
-    client = broker.by_login() if door == "login" else broker.by_certificate(broker.ours)
+    client = broker.by_certificate(broker.ours) if door == "certificate" else broker.by_login(door)
     with running("valkey", valkey_binary()) as store:
         settings = settings_of(broker, client, store.url)
         make_topics(broker.admin, settings, 2)
-        grant(broker, "User:monitor" if door == "login" else "User:CN=service.test", settings)
+        grant(broker, "User:CN=service.test" if door == "certificate" else "User:monitor", settings)
         with TopicProducer(KafkaConnection(broker.admin)) as producer:
             for at in range(ROWS):
                 record = {"request_id": f"r-{at}", "model": "m", "score": 0.5}
@@ -181,9 +196,9 @@ def test_a_worker_with_few_rights_counts_and_is_heard(
 
 
 def test_strangers_are_left_outside(broker: Secure) -> None:
-    wrong = broker.by_login() | {"sasl_password": "another"}
+    wrong = [broker.by_login(mechanism) | {"sasl_password": "another"} for mechanism in ("PLAIN", SCRAM[0])]
     untrusted = broker.by_login() | {"sasl_password": PASSWORD, "ssl_cafile": broker.theirs[0]}
-    for client in (wrong, untrusted, broker.by_certificate(broker.theirs)):
+    for client in (*wrong, untrusted, broker.by_certificate(broker.theirs)):
         with pytest.raises(KafkaError) as refused:
             partitions(KafkaConnection(**client), ["t"])
         assert PASSWORD not in str(refused.value)
