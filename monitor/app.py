@@ -15,7 +15,6 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from monitor.config import Settings
-from monitor.core.counters import ALL_SLICE
 from monitor.core.decode import Limits
 from monitor.core.errors import KafkaError, ServiceError, StoreUnavailable
 from monitor.core.evaluation import ReferenceCounts
@@ -41,7 +40,7 @@ from monitor.edges.prober import Prober
 from monitor.edges.probing import probe_endpoint, probed_model
 from monitor.edges.pulse import Pulse
 from monitor.edges.reader import MetricsReader
-from monitor.edges.reference import as_record, count_reference
+from monitor.edges.reference import as_record, count_reference, window_reference
 from monitor.edges.views import ViewWriter
 from monitor.edges.web.dashboard import dashboard_routes
 from monitor.edges.web.page_data import page
@@ -225,19 +224,12 @@ class Worker:
             columns = model.reference_columns
             records = (as_record(row, columns) for row in read_rows(model.reference.file))
             return await count_reference(plan, Preparer(self._store, self._answered), records)
-        found = await asyncio.to_thread(
-            metrics.counts, name, from_=model.reference.from_ms, to=model.reference.to_ms
+        stretch = model.reference
+        ids = await self._answered(lambda: self._store.registry(name, "slices"))
+        found: ReferenceCounts = await self._answered(
+            lambda: asyncio.to_thread(window_reference, metrics, name, ids, stretch.from_ms, stretch.to_ms)
         )
-        ids = await self._store.registry(name, "slices")
-        slices = {ids.get(key, ALL_SLICE): counts for key, counts in found.items()}
-        return ReferenceCounts(
-            {i: counts.scalars for i, counts in slices.items()},
-            {i: counts.scores for i, counts in slices.items() if counts.scores is not None},
-            {i: counts.calibration for i, counts in slices.items() if counts.calibration is not None},
-            values={i: counts.values for i, counts in slices.items() if counts.values is not None},
-            classes={i: counts.classes for i, counts in slices.items() if counts.classes is not None},
-            unit=slices[ALL_SLICE].unit if ALL_SLICE in slices else 1.0,
-        )
+        return found
 
     async def _answered(self, call: Callable[[], Awaitable[Any]]) -> Any:
         return await until_answered(call, self._clock, lambda: None)
@@ -359,10 +351,11 @@ def serve_dashboard(settings: Settings, port: int) -> int:
         Exit code.
     """
     schemas = {name: model.feature_schema for name, model in settings.models.items()}
+    waits_s = {name: model.labels.wait_s for name, model in settings.models.items()}
     with contextlib.closing(open_reader(settings)) as reader:
         metrics = MetricsReader(reader, settings.tiers)
         routes = dashboard_routes(
-            list(schemas), lambda model, window: page(reader, metrics, schemas, model, window)
+            list(schemas), lambda model, window: page(reader, metrics, schemas, waits_s, model, window)
         )
 
         async def serve() -> None:

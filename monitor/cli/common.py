@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -73,6 +73,24 @@ def the_model(settings: Settings, model: str | None) -> str:
     if len(settings.models) == 1:
         return next(iter(settings.models))
     raise QueryError(f"several models are configured; name one of {', '.join(settings.models)}")
+
+
+def refuse_given(ctx: typer.Context, names: Iterable[str], why: str) -> None:
+    """Refuse options of the command line that would change nothing here.
+
+    Args:
+        ctx: of the command.
+        names: its parameters.
+        why: they change nothing.
+
+    Raises:
+        SettingsError: names those that were given.
+    """
+    flags = {parameter.name: parameter.opts[0] for parameter in ctx.command.params}
+    sources = {name: ctx.get_parameter_source(name) for name in names}
+    given = [flags[name] for name, source in sources.items() if source and source.name == "COMMANDLINE"]
+    if given:
+        raise SettingsError([f"{flag}: {why}" for flag in given], f"monitor {ctx.info_name}")
 
 
 def pairs(texts: list[str], option: str) -> dict[str, str]:

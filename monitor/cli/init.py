@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.cli.common import CONFIG, Config, console, load
+from monitor.cli.common import CONFIG, Config, console, load, refuse_given
 from monitor.core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ _SCHEMA_FOLDER = "schemas"
 
 
 def init(
+    ctx: typer.Context,
     sample: Annotated[Path | None, typer.Option(help="CSV, Parquet or JSONL file to learn from.")] = None,
     topic: Annotated[str | None, typer.Option(help="Topic of predictions to learn from.")] = None,
     labels_topic: Annotated[str, typer.Option(help="Topic of labels.")] = "labels",
@@ -61,6 +62,16 @@ def init(
         raise SettingsError(["--sample and --topic: learn from one of them"], "monitor init")
     if sample is None and topic is None and not create_topics:
         raise SettingsError(["nothing to learn from; give --sample FILE or --topic NAME"], "monitor init")
+    if sample is None:
+        why = "names a column of --sample; where a topic has it is written under mapping"
+        refuse_given(ctx, ("label", "score", "decision", "id_", "timestamp"), why)
+    if sample is None and topic is None:
+        why = "has no effect beside --create-topics alone, which goes by the settings"
+        refuse_given(ctx, ("labels_topic", "model", "bootstrap_servers", "redis_url", "rows", "force"), why)
+    if topic == labels_topic:
+        raise SettingsError(
+            [f"--labels-topic: {topic} is the topic of predictions; name that of labels"], "monitor init"
+        )
     if sample is not None or topic is not None:
         if sample is not None:
             named = {

@@ -7,15 +7,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from monitor.cli.common import AsJson, console, load, print_json, the_model
+from monitor.cli.common import AsJson, console, load, print_json, refuse_given, the_model
 from monitor.cli.progress import progress
 from monitor.core.errors import QueryError, SettingsError
 
 if TYPE_CHECKING:
     from monitor.core.probes.endpoint import Endpoint
 
+_OF_URL = (
+    "format_", "template", "score", "decision", "positive_class", "threshold", "token_env", "ca_file",
+    "timeout", "batch", "schema", "protected", "relation",
+)  # fmt: skip
+
 
 def probe(
+    ctx: typer.Context,
     sample: Annotated[
         Path | None, typer.Option(help="Requests to start from: CSV, Parquet or JSONL with features.")
     ] = None,
@@ -88,6 +94,8 @@ def probe(
 
     if (model_url is None) == (config is None):
         raise QueryError("who is to be asked? Give either --model-url or --config")
+    if config is not None:
+        refuse_given(ctx, _OF_URL, "is of --model-url; with --config the settings say it")
     case = None if replay is None else read_case(replay)
     settings = None if config is None else load(config)
     name = model or (case or {}).get("model") or "model"

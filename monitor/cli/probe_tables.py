@@ -73,7 +73,8 @@ def print_rehearsal(out: Console, found: Mapping[str, Any], output: str) -> None
         out.print(f"  {probe['probe']:<16} {text}", soft_wrap=True)
     for one in found["tolerances"]:
         where = f" ({one['where']})" if one["where"] else ""
-        mark = "[red]broken[/]" if one["broken"] else "[green]kept[/]"
+        words = "broken" if one["trials"] else "not tried"
+        mark = f"[red]{words}[/]" if one["broken"] else "[green]kept[/]"
         out.print(
             f"{mark}  {escape(one['probe'] + where)}: {one['measured']:.2%} measured, "
             f"{one['allowed']:.2%} allowed",

@@ -72,7 +72,6 @@ def replay(
     timing = timing_of(rate, time_, factor, start, label_delay, shuffle_labels, seed)
     paced = rate != "max" and (bool(rate) or time_ != "keep")
 
-    from monitor.core.guess import guess_columns
     from monitor.edges.files import read_rows, row_count
     from monitor.edges.kafka.topics import TopicProducer
     from monitor.edges.reference import as_record
@@ -81,7 +80,7 @@ def replay(
 
     named = pairs(column or [], "--column")
     first = next(iter(read_rows(file)), {})
-    columns = guess_columns(list(first)) | named
+    columns = columns_of(list(first), settings.models[model].reference_columns if model else {}) | named
     records = (as_record(row, columns) for row in islice(read_rows(file), limit))
     sent: Counter[Stream] = Counter()
     with (
@@ -112,6 +111,21 @@ def replay(
     else:
         parts = [f"{count:,} {stream} to {places[stream][0]}" for stream, count in sent.items()]
         console().print(f"sent {' and '.join(parts) or 'nothing'}")
+
+
+def columns_of(header: list[str], reference: dict[str, str]) -> dict[str, str]:
+    """Field → column: guessed by name, and as a reference file of the model has them.
+
+    Args:
+        header: columns of the file.
+        reference: field → column of the model's reference, with those of its task.
+    """
+    from monitor.core.guess import guess_columns
+
+    guessed = guess_columns(header)
+    return guessed | {
+        field: column for field, column in reference.items() if column in header or field not in guessed
+    }
 
 
 def targets(

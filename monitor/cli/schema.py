@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +14,6 @@ from monitor.cli.common import (
     AsJson,
     Config,
     console,
-    load,
     load_reachable,
     open_metrics,
     print_json,
@@ -189,12 +189,13 @@ def changes_of(alert: Alert) -> list[Change]:
 
 
 def schema_path(config: Path, model: str) -> Path:
-    """The schema file that the settings name for a model."""
-    import yaml
+    """The schema file that the settings, or the environment, name for a model of the settings."""
+    from monitor.config.environment import override
+    from monitor.core.schema.text import read_yaml
 
-    load(config)  # a mistake in the settings is told first
-    document: dict[str, Any] = yaml.safe_load(config.read_text(encoding="utf-8"))
-    return config.parent / str(document["models"][model]["schema"])
+    document, _, _ = override(read_yaml(config.read_text(encoding="utf-8"))[0], os.environ)
+    (file,) = (section["schema"] for name, section in document["models"].items() if str(name) == model)
+    return Path(config.parent, str(file)).expanduser()
 
 
 def _print(changes: Sequence[Change]) -> None:

@@ -217,7 +217,7 @@ def print_survey(out: Console, found: Survey, warnings: Sequence[str], problems:
             out.print(f"[yellow]unreadable[/] {escape(text)}", soft_wrap=True)
     for model in found.models:
         out.print(f"\n[bold]{model.model}[/]")
-        out.print(f"  {model.predictions:,} predictions, {model.scored:,} of them scored")
+        out.print(f"  {model.predictions:,} predictions, {model.answered:,} of them with an answer")
         for violation in model.violations:
             text = f"{violation.rate:.2%} {violation.feature} {violation.code}"
             out.print(f"  [yellow]{escape(text)}[/] {escape(violation.example)}")

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+
 from monitor.core.batch import PredictionBatch, read_labels, read_predictions
 from monitor.core.costs import Memory, memory
 from monitor.core.decode import Limits, RawRecord, Rejected, by_model, decode_chunk
@@ -65,8 +67,9 @@ class ModelSurvey:
     Attributes:
         model: its name.
         predictions: predictions in the samples.
-        scored: how many of them carry a score in [0, 1].
-        judgeable: how many of them carry a decision, or a score that makes one.
+        answered: how many of them carry an answer that can be judged: a score, a decision, probabilities,
+            a value, as the task has it.
+        fields: where the task looks for it.
         violations: ways in which they break the schema, most frequent first.
         labels: readable labels in the samples.
         joined: how many of them find their prediction in the samples. Labels that come later than the
@@ -77,8 +80,8 @@ class ModelSurvey:
 
     model: str
     predictions: int
-    scored: int
-    judgeable: int
+    answered: int
+    fields: tuple[str, ...]
     violations: list[ViolationSurvey]
     labels: int
     joined: int
@@ -98,17 +101,17 @@ class Survey:
         return asdict(self)
 
     def problems(self) -> list[str]:
-        """What makes the monitor useless: topics of which nothing can be read, models without any score."""
+        """What makes the monitor useless: topics of which nothing can be read, models without any answer."""
         unread = [
             f"{topic.topic}: none of {topic.records} records can be read; see kafka.{topic.kind}.mapping"
             for topic in self.topics
             if topic.records and not topic.readable
         ]
         return unread + [
-            f"{model.model}: no prediction has a score or a decision; name where it is, "
-            "e.g. kafka.predictions.mapping: {score: $.output.p}"
+            f"{model.model}: no prediction has an answer that can be judged ({', '.join(model.fields)}); "
+            f"name where it is, e.g. kafka.predictions.mapping: {{{model.fields[0]}: $.output}}"
             for model in self.models
-            if model.predictions and not model.judgeable
+            if model.predictions and not model.answered
         ]
 
 
@@ -118,8 +121,7 @@ class _Tally:
 
     predictions: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
-    scored: int = 0
-    judgeable: int = 0
+    answered: int = 0
     violations: Counter[tuple[str, Code]] = field(default_factory=Counter)
     examples: dict[tuple[str, Code], str] = field(default_factory=dict)
     slices: set[tuple[int, Any]] = field(default_factory=set)
@@ -148,8 +150,8 @@ def survey(
             ModelSurvey(
                 model=name,
                 predictions=total,
-                scored=tally.scored,
-                judgeable=tally.judgeable,
+                answered=tally.answered,
+                fields=plan.reading.task.fields,
                 violations=[
                     ViolationSurvey(feature, code.slug, count, count / total, tally.examples[feature, code])
                     for (feature, code), count in tally.violations.most_common()
@@ -194,8 +196,8 @@ def _read(
 
 def _judge(batch: PredictionBatch, plan: ModelPlan, tally: _Tally) -> None:
     tally.predictions += batch.request_ids
-    tally.scored += int((batch.scores == batch.scores).sum())
-    tally.judgeable += int((batch.answers.decisions != UNKNOWN).sum())
+    answers = batch.answers
+    tally.answered += int(((answers.decisions != UNKNOWN) | ~np.isnan(answers.numbers)).sum())
     for _, code, received in batch.faults:
         tally.violations[RECORD, code] += 1
         tally.examples.setdefault((RECORD, code), f"received {received}")

@@ -150,7 +150,7 @@ def _parquet() -> Any:  # pyarrow carries no types
     try:
         from pyarrow import parquet  # noqa: PLC0415 - an optional extra
     except ImportError:
-        raise RowsError("Parquet needs pyarrow, an extra: pip install 'inference-monitor[parquet]'") from None
+        raise RowsError("Parquet needs pyarrow, an extra; in the clone: pip install '.[parquet]'") from None
     return parquet
 
 

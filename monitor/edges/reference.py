@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -25,6 +26,7 @@ from monitor.core.counters import (
 )
 from monitor.core.decode import OLDEST_MS, Row
 from monitor.core.drift.layout import SCALE_CELLS
+from monitor.core.errors import QueryError
 from monitor.core.evaluation import ReferenceCounts
 from monitor.core.feature_cells import sum_cells
 from monitor.core.mapping import Mapping as FieldMapping
@@ -34,6 +36,9 @@ from monitor.core.tasks import Regression
 from monitor.core.tasks.moments import CELLS
 from monitor.core.tasks.multiclass import CLASSES_MAX
 from monitor.edges.prepare import Preparer
+from monitor.edges.reader import MetricsReader
+
+log = logging.getLogger(__name__)
 
 _FIELDS = ("request_id", "timestamp", "model", "model_version", "score", "decision", "label")
 
@@ -109,6 +114,34 @@ async def count_reference(
         _of_cells([cells for kind, cells in counted if kind is VALUES], CELLS),
         _of_cells([cells for kind, cells in counted if kind is CLASSES], CLASSES_MAX * CLASS_PARTS),
         task.unit if isinstance(task, Regression) else 1.0,
+    )
+
+
+def window_reference(
+    metrics: MetricsReader, model: str, slice_ids: Mapping[str, int], from_ms: int | None, to_ms: int | None
+) -> ReferenceCounts:
+    """A stretch of live traffic as a reference; empty where nothing of it is counted yet.
+
+    Args:
+        metrics: of the store.
+        model: the model's name.
+        slice_ids: slice key → number, as registered.
+        from_ms: begin of the stretch, epoch ms.
+        to_ms: end of it.
+    """
+    try:
+        found = metrics.counts(model, from_=from_ms, to=to_ms)
+    except QueryError as error:
+        log.warning("the reference of %s holds nothing, so the model is learning: %s", model, error)
+        return ReferenceCounts()
+    slices = {slice_ids.get(key, ALL_SLICE): counts for key, counts in found.items()}
+    return ReferenceCounts(
+        {i: counts.scalars for i, counts in slices.items()},
+        {i: counts.scores for i, counts in slices.items() if counts.scores is not None},
+        {i: counts.calibration for i, counts in slices.items() if counts.calibration is not None},
+        values={i: counts.values for i, counts in slices.items() if counts.values is not None},
+        classes={i: counts.classes for i, counts in slices.items() if counts.classes is not None},
+        unit=slices[ALL_SLICE].unit if ALL_SLICE in slices else 1.0,
     )
 
 

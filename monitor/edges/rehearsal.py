@@ -137,6 +137,11 @@ async def rehearse(
     return document(about, every, counted, judge(counted, plan.allowed or {}), drawn, plan.space.masking)
 
 
+def _named(record: Mapping[str, Any], number: int) -> str:
+    request_id = record.get("request_id")
+    return f"row-{number}" if request_id is None else str(request_id)
+
+
 async def _subjects(
     plan: Rehearsal, records: Sequence[Mapping[str, Any]], asked: _Asked
 ) -> tuple[list[Subject], int]:
@@ -145,7 +150,7 @@ async def _subjects(
     answers = await asked.ask([record["features"] for record in looked_at])
     found = [
         Subject(
-            str(record.get("request_id", f"row-{number}")), plan.model, str(record.get("model_version", "")),
+            _named(record, number), plan.model, str(record.get("model_version", "")),
             record["features"], answer, plan.threshold, _groups(plan.space, record["features"]),
             space=plan.space,
         )

@@ -62,16 +62,21 @@ class Wishes:
         return tuple(probe for probe in PROBES if not self.only or probe.name in self.only)
 
     def allowed(self, schema: FeatureSchema) -> dict[str, float]:
-        """Tolerances of the schema and of the options.
+        """Tolerances of the schema and of the options, of the probes that are asked for.
 
         Raises:
-            SettingsError: one that cannot be read.
+            SettingsError: one that cannot be read, or whose probe is left out.
         """
-        stated = {name: share for name, share in schema.probes if share is not None}
+        asked = {probe.name for probe in self.probes()}
+        stated = {name: share for name, share in schema.probes if share is not None and name in asked}
         try:
-            return {**stated, **shares(self.tolerances)}
+            named = shares(self.tolerances)
         except ValueError as error:
             raise SettingsError([str(error)], "--tolerance") from None
+        left_out = [f"{name} is not among the probes of --only" for name in named if name not in asked]
+        if left_out:
+            raise SettingsError(left_out, "--tolerance")
+        return {**stated, **named}
 
 
 def from_files(
@@ -154,7 +159,9 @@ def read_case(file: str) -> dict[str, Any]:
     """
     try:
         text = sys.stdin.read(CASE_BYTES_MAX + 1) if file == "-" else Path(file).read_text("utf-8")
-        document = json.loads(text) if len(text) <= CASE_BYTES_MAX else None
+        if len(text) > CASE_BYTES_MAX:
+            raise RowsError(f"{file}: larger than {CASE_BYTES_MAX:,} characters; cut out the case itself")
+        document = json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         raise RowsError(f"{file}: cannot be read: {error}") from None
     case = _case_in(document, 8)

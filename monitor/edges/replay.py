@@ -102,8 +102,8 @@ def events(
     mixer: list[Event] = []
     for position, row in enumerate(records):
         record = dict(row)
-        record.setdefault("request_id", f"row-{position}")
-        record["request_id"] = str(record["request_id"])
+        named = record.get("request_id")
+        record["request_id"] = f"row-{position}" if named is None else str(named)
         if record.get("model") is None:
             if model is None:
                 raise RowsError(f"row {position + 1} names no model; say which with --model")

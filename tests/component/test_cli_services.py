@@ -120,7 +120,7 @@ def _raise_violation(config: str, state: AlertState = AlertState.OPEN) -> str:
     return alert.identity
 
 
-def test_an_alert_becomes_an_edited_schema(config: str) -> None:
+def test_an_alert_becomes_an_edited_schema(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no violation of income stands" in invoke("schema", "diff", "income", "-c", config)
     identity = _raise_violation(config)
     shown = invoke("schema", "diff", "-c", config)
@@ -144,6 +144,13 @@ def test_an_alert_becomes_an_edited_schema(config: str) -> None:
     assert [c["field"] for c in json.loads(invoke("schema", "diff", *files, "--json"))] == ["categories"]
     result = RUNNER.invoke(app, ["schema", "accept", "income", "77", "-c", config])
     assert result.exit_code == 2
+    written = path.read_text()
+    other = path.parent / "other.yaml"
+    other.write_text(before)
+    monkeypatch.setenv("MONITOR__MODELS__INCOME__SCHEMA", str(other))
+    invoke("schema", "accept", "income", "3f2a", "-c", config)
+    assert FeatureSchema.load(other).fingerprint == edited.fingerprint
+    assert path.read_text() == written
     _raise_violation(config, AlertState.RESOLVED)  # other tests share this store
 
 

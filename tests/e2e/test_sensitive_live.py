@@ -230,7 +230,7 @@ def commands(config: Path, directory: Path) -> dict[str, str]:
 def dashboard(settings: Settings) -> str:
     schemas = {name: model.feature_schema for name, model in settings.models.items()}
     with closing(open_reader(settings)) as reader:
-        shown = page(reader, MetricsReader(reader, settings.tiers), schemas, MODEL, "1h")
+        shown = page(reader, MetricsReader(reader, settings.tiers), schemas, {MODEL: 60}, MODEL, "1h")
         return html(shown) + repr(shown)
 
 

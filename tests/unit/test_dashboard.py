@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import aiohttp
+import pytest
 
 from monitor.core.metrics.estimate import Estimate
 from monitor.core.own_health import Blindness, Cause, OwnHealth, WorkerReport
 from monitor.core.records import Alert, AlertKind, AlertState, Severity
 from monitor.core.reports import JoinReport, Point, SliceReport
 from monitor.core.slices.spec import slice_key
+from monitor.core.tasks import Binary, Multiclass, Regression, Task
 from monitor.core.windows import Window
+from monitor.edges.reader import MetricsReader
 from monitor.edges.web.dashboard import dashboard_routes, html
-from monitor.edges.web.page_data import Page, Picture
+from monitor.edges.web.page_data import Page, Picture, page
 from monitor.edges.web.server import Access, WebServer
+from tests.unit.test_tasks import MODEL, counted, label, record
 
 WINDOW = Window(0, 60, 0, 60, ())
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>\ud800'"
@@ -79,6 +84,45 @@ def test_a_page_shows_metrics_with_intervals_and_courses() -> None:
         assert part in found.text
     assert found.names.count("polyline") == 1
     assert "recall" not in found.text, "undefined for all traffic: no column"
+
+
+class Calm:
+    """A monitor that is well."""
+
+    def alerts(self, model: str) -> dict[str, bytes]:
+        return {}
+
+    def own_health(self, models: Sequence[str]) -> OwnHealth:
+        return OwnHealth(0, [])
+
+    def evaluated_s(self, models: Sequence[str]) -> dict[str, float | None]:
+        return dict.fromkeys(models, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("task", "answer", "truth", "trend"),
+    [
+        (Binary(), {"score": 0.7}, 1, "accuracy"),
+        (Multiclass(("a", "b")), {"probabilities": {"a": 0.9, "b": 0.1}}, "a", "accuracy"),
+        (Regression(), {"value": 3.0}, 2.5, "mae"),
+    ],
+    ids=["binary", "multiclass", "regression"],
+)
+@pytest.mark.parametrize(("wait_s", "orphans"), [(86_400, 0), (0, 1)])
+def test_every_task_has_a_page(
+    task: Task, answer: dict[str, object], truth: object, trend: str, wait_s: int, orphans: int
+) -> None:
+    labels = [*(label(i, truth) for i in range(20)), label(99, truth)]
+    store = counted(task, [record(i, **answer) for i in range(20)], labels)
+    found = page(Calm(), MetricsReader(store.reader()), {MODEL: None}, {MODEL: wait_s}, MODEL, "1h")
+    assert found.note == ""
+    assert found.trend_metric == trend
+    assert {report.requests for report in found.slices if not report.slice} == {20}
+    (point,) = (point for point in found.trends[slice_key({})] if point.requests)
+    assert point.estimate.value == (1.0 if trend == "accuracy" else 0.5)
+    assert found.join is not None
+    assert found.join.orphans == orphans, "a label that may still find its prediction is no orphan"
+    assert trend in Tags(html(found)).text
 
 
 def test_what_follows_from_an_alert_is_folded_into_it() -> None:

@@ -7,16 +7,22 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from monitor.config import Settings
 from monitor.core.counters import ALL_SLICE, Scalar
 from monitor.core.evaluation import ReferenceCounts
+from monitor.core.slices.spec import slice_key
+from monitor.core.tasks import Binary
 from monitor.edges.files import read_rows
-from monitor.edges.memory import MemoryStore, SystemClock
+from monitor.edges.memory import ManualClock, MemoryStore, SystemClock
 from monitor.edges.prepare import Preparer
-from monitor.edges.reference import as_record, count_reference
+from monitor.edges.reader import MetricsReader
+from monitor.edges.reference import as_record, count_reference, window_reference
 from monitor.wiring import model_plan
+from tests.unit.test_tasks import MODEL, START_S, label, record
+from tests.unit.test_tasks import counted as counted_live
 
 
 def settings_of(model: dict[str, Any]) -> Settings:
@@ -59,3 +65,18 @@ def test_a_value_is_a_feature_where_the_task_has_no_such_answer(tmp_path: Path) 
     assert found.scalars[ALL_SLICE][Scalar.SCORED] == 2
     columns = settings_of(model).models["m"].reference_columns
     assert as_record({"value": 3, "p": 0.2}, columns) == {"score": 0.2, "features": {"value": 3}}
+
+
+def test_a_stretch_of_traffic_is_a_reference_once_it_is_counted() -> None:
+    store = MemoryStore(2, {MODEL: 60}, ManualClock(START_S * 1000))
+    stretch = (START_S * 1000, (START_S + 60) * 1000)
+    assert window_reference(MetricsReader(store.reader()), MODEL, {}, *stretch) == ReferenceCounts()
+    answers = [record(i, score=0.25) for i in range(10)]
+    store = counted_live(Binary(), answers, [label(i, i % 2) for i in range(10)])
+    reader = store.reader()
+    ids = reader.registry(MODEL, "slices")
+    found = window_reference(MetricsReader(reader), MODEL, ids, *stretch)
+    assert found.scalars[ALL_SLICE][Scalar.LABELLED] == 10
+    assert found.scalars[ids[slice_key({"sex": "Male"})]][Scalar.REQUESTS] == 4
+    empty = window_reference(MetricsReader(reader), MODEL, ids, 0, 1000)
+    assert empty.scalars.get(ALL_SLICE, np.zeros(1)).sum() == 0

@@ -202,11 +202,29 @@ def test_the_worst_feature_is_held_against_a_tolerance() -> None:
     allowed = {"type_conversion": 0.3, "single_feature": 0.2, "interaction": 0.05, "replay": 0.0}
     seen = {v.probe: (v.where, v.measured, v.broken) for v in judge(counted, allowed)}
     assert seen == {
-        "replay": ("", 0.0, False),
+        "replay": ("", 0.0, True),
         "type_conversion": ("age as text", 0.4, True),
         "single_feature": ("", 0.2, False),
         "interaction": ("", 0.1, True),
     }
+
+
+async def test_what_was_not_tried_is_not_kept() -> None:
+    nobody = plan(FeatureSpace.of(SCHEMA, Constraints()), allowed={"counterfactual": 1.0})
+    found = await rehearse(nobody, RECORDS, MemoryModelClient(blind), "now")
+    (one,) = found["tolerances"]
+    assert (one["trials"], one["broken"], found["passed"]) == (0, True, False)
+    assert "not tried" in page(found)
+
+
+def test_a_tolerance_of_a_probe_that_is_left_out() -> None:
+    schema = FeatureSchema.parse(
+        "version: 1\nprobes: {counterfactual: 0.01, replay: 0}\nfeatures: {a: {type: number}}\n"
+    )
+    file = Path("rows.csv")
+    assert Wishes(file, only=["replay"]).allowed(schema) == {"replay": 0.0}
+    with pytest.raises(SettingsError, match="missing is not among the probes of --only"):
+        Wishes(file, only=["replay"], tolerances=["missing=1%"]).allowed(schema)
 
 
 @pytest.mark.parametrize(

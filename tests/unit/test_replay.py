@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.cli.replay import columns_of
 from monitor.core.errors import MappingError, RowsError
 from monitor.core.mapping import FIELDS, Mapping
+from monitor.edges.reference import as_record
 from monitor.edges.replay import Event, Stream, Timing, events, feed, into_shape
 
 BOTH: tuple[Stream, Stream] = ("predictions", "labels")
@@ -58,7 +60,7 @@ def test_a_rate_paces_whatever_the_times() -> None:
 
 
 def test_rows_without_time_model_or_id() -> None:
-    found = list(events([{"features": {}}], "m", BOTH, Timing()))
+    found = list(events([{"features": {}, "request_id": None}], "m", BOTH, Timing()))
     assert found == [Event(0.0, "predictions", {"request_id": "row-0", "model": "m", "features": {}}, None)]
     with pytest.raises(RowsError, match="--model"):
         list(events([{"features": {}}], None, BOTH, Timing()))
@@ -129,6 +131,28 @@ class Kept:
         self, topic: str, value: bytes, key: bytes | None = None, timestamp_ms: int | None = None
     ) -> None:
         self.sent.append((topic, json.loads(value), key, timestamp_ms))
+
+
+@pytest.mark.parametrize(
+    ("header", "reference", "columns"),
+    [
+        (["id", "value", "y"], {"value": "value"}, {"request_id": "id", "value": "value"}),
+        (["p", "repaid"], {"score": "p", "label": "repaid"}, {"score": "p", "label": "repaid"}),
+        (["score", "label"], {"score": "p", "label": "repaid"}, {"score": "score", "label": "label"}),
+        (["a"], {"probabilities": "probabilities"}, {"probabilities": "probabilities"}),
+    ],
+)
+def test_columns_are_guessed_and_those_of_the_reference(
+    header: list[str], reference: dict[str, str], columns: dict[str, str]
+) -> None:
+    assert columns_of(header, reference) == columns
+
+
+def test_a_file_of_values_is_sent_with_them() -> None:
+    columns = columns_of(["id", "value", "a"], {"value": "value"})
+    row = as_record({"id": 7, "value": 2.5, "a": 1}, columns)
+    (event,) = events([row], "m", ["predictions"], Timing())
+    assert event.record == {"request_id": "7", "model": "m", "value": 2.5, "features": {"a": 1}}
 
 
 def test_feeding_waits_for_each_event() -> None:

@@ -36,6 +36,14 @@ def test_every_pin_has_hashes_and_no_address() -> None:
     assert not re.search(r"://|index-url|find-links|trusted-host", LOCK)
 
 
+def test_all_that_the_image_copies_is_let_through() -> None:
+    copies = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    named = {name for line in copies for name in line.split()}
+    ignored, *let_through = (ROOT / ".dockerignore").read_text().split()
+    assert ignored == "**"
+    assert named <= {name.removeprefix("!") for name in let_through}
+
+
 def test_the_image_installs_nothing_else() -> None:
     lines = (ROOT / "Dockerfile").read_text().splitlines()
     installs = [line for line in lines if "pip install" in line]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from monitor.core.slices.assign import SliceAssigner
 from monitor.core.slices.spec import CategorySlice, VersionSlice
 from monitor.core.stubs import ModelIdentity
 from monitor.core.survey import Sample, survey
-from monitor.core.tasks import Binary
+from monitor.core.tasks import Binary, Multiclass, Regression, Task
 
 SCHEMA = FeatureSchema.parse("""
 version: 1
@@ -82,14 +83,13 @@ def test_a_survey_of_both_topics() -> None:
     assert (label_topic.records, label_topic.readable) == (3, 2)
     assert label_topic.unreadable["unknown_label"][0] == 1
     (model,) = found.models
-    assert (model.predictions, model.scored, model.labels, model.joined) == (10, 9, 2, 1)
+    assert (model.predictions, model.answered, model.labels, model.joined) == (10, 9, 2, 1)
     assert {(v.feature, v.code, v.count, v.rate) for v in model.violations} == {
         ("age", "out_of_range", 1, 0.1), ("record", "score_range", 1, 0.1)
     }  # fmt: skip
     assert model.slices == 3  # Female, Male, version 3
     assert model.memory == memory(10 * 10 / 12, 86_400, 1.0, 3, DEFAULT_TIERS)
     json.dumps(found.to_dict(), allow_nan=False)
-    assert model.judgeable == 9
     assert found.problems() == []
 
 
@@ -107,8 +107,32 @@ def test_what_makes_a_monitor_useless_is_a_problem() -> None:
     )
     unread, blind = found.problems()
     assert "l: none of 3 records can be read; see kafka.labels.mapping" in unread
-    assert "income: no prediction has a score or a decision" in blind
+    assert "income: no prediction has an answer that can be judged (score, decision)" in blind
+    assert "{score: $.output}" in blind
     assert survey([], {"income": PLAN}, {"income": 60}, Limits()).problems() == []
+
+
+@pytest.mark.parametrize(
+    ("task", "answer"),
+    [
+        (Binary(None), {"score": 0.5}),
+        (Binary(), {"decision": 1}),
+        (Multiclass(("a", "b")), {"decision": "a"}),
+        (Multiclass(("a", "b")), {"probabilities": {"a": 0.5, "b": 0.5}}),
+        (Regression(), {"value": 250_000}),
+    ],
+)
+def test_every_task_has_its_own_answers(task: Task, answer: dict[str, Any]) -> None:
+    plan = replace(PLAN, reading=Reading(task, ModelIdentity()))
+    bare = {k: v for k, v in prediction(0).items() if k != "score"}
+    for answered in (1, 0):
+        records = [raw(0, bare | (answer if answered else {}))]
+        found = survey(
+            [Sample("p", "predictions", Mapping.parse(), records)], {"income": plan}, {"income": 60}, Limits()
+        )
+        assert found.models[0].answered == answered
+        problems = [] if answered else [", ".join(task.fields)]
+        assert [text.partition("(")[2].partition(")")[0] for text in found.problems()] == problems
 
 
 def test_nothing_to_survey() -> None:

@@ -84,7 +84,8 @@ def _tolerances(tolerances: Sequence[Mapping[str, Any]]) -> str:
         return ""
     rows = []
     for one in tolerances:
-        mark = '<td class="bad">broken</td>' if one["broken"] else '<td class="good">kept</td>'
+        words = "kept" if not one["broken"] else "broken" if one["trials"] else "not tried"
+        mark = f'<td class="{"bad" if one["broken"] else "good"}">{words}</td>'
         where = f" <span class='faint'>({escape(one['where'])})</span>" if one["where"] else ""
         rows.append(
             f"<tr><th>{escape(one['probe'])}</th><td>{escape(one['finding'])}{where}</td>"

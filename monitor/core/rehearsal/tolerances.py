@@ -103,12 +103,16 @@ class Verdict:
 
     @property
     def broken(self) -> bool:
-        """More than is tolerated."""
-        return self.measured > self.allowed
+        """More than is tolerated, or nothing that it could be said of: what was not tried is not kept."""
+        return not self.trials or self.measured > self.allowed
 
 
 def judge(counted: Mapping[Key, Tally], allowed: Mapping[str, float]) -> list[Verdict]:
-    """Hold what was counted against tolerances, in the order of `FINDINGS`."""
+    """Hold what was counted against tolerances, in the order of `FINDINGS`.
+
+    >>> [verdict.broken for verdict in judge({}, {"counterfactual": 0.01})]
+    [True]
+    """
     found = []
     for probe, (part, whole, words) in FINDINGS.items():
         if probe not in allowed:

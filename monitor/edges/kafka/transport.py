@@ -262,8 +262,8 @@ class Consumer(stock.Consumer):  # type: ignore[misc] # Faust is untyped
             return fence, fence
         raise PositionRefused(
             f"the store has counted {partition} up to offset {fence}, but the topic ends at {end}: it was "
-            "emptied or created again, or this is another cluster. Use another Redis database (or key "
-            "prefix) for it, or delete the old counts, and start again"
+            "emptied or created again, or this is another cluster. Use another Redis database "
+            "for it, or delete the old counts, and start again"
         )
 
     async def _read_end(self, tp: TP, reported: int, fence: int) -> int:

@@ -84,6 +84,7 @@ def page(
     store: HealthReader,
     metrics: MetricsReader,
     schemas: Mapping[str, FeatureSchema | None],
+    waits_s: Mapping[str, int],
     model: str,
     window: str,
 ) -> Page:
@@ -93,6 +94,7 @@ def page(
         store: alerts and the monitor's own health.
         metrics: counters.
         schemas: of every model.
+        waits_s: how long each model's labels are waited for.
         model: which one.
         window: one of `WINDOWS`.
     """
@@ -106,11 +108,12 @@ def page(
         reports = metrics.slices(model, since=window, metrics=quick, estimates=False)
         whole, *rest = reports
         shown = [whole, *sorted(rest, key=lambda report: -report.requests)[: SLICES_MAX - 1]]
-        trend = "mean_absolute_error" if "mean_absolute_error" in whole.metrics else "accuracy"
+        trend = "mae" if "mae" in whole.metrics else "accuracy"
         return Page(
             model, models, window, alerts, own, blind, shown, len(reports) - len(shown),
             metrics.trends(model, [report.slice for report in shown], trend, window, STEPS), trend,
-            metrics.join(model, since=window), _pictures(metrics, schemas[model], model, window),
+            metrics.join(model, since=window, wait=waits_s[model]),
+            _pictures(metrics, schemas[model], model, window),
         )  # fmt: skip
     except QueryError as error:
         return Page(model, models, window, alerts, own, blind, note=str(error))
