@@ -95,4 +95,4 @@ audit: $(VENV)/tools/.done  ## Hold requirements.lock against the database of kn
 	$(VENV)/tools/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip --strict
 
 clean:  ## Remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .services .fuzz
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .services .fuzz .benchmarks faust-job-data state

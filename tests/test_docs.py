@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -48,23 +50,24 @@ def test_every_option_is_documented() -> None:
     from typer.main import get_command
 
     text = (ROOT / "docs" / "cli.md").read_text()
-    group = get_command(app)
-    options = {
-        option
-        for command in group.commands.values()  # type: ignore[attr-defined]
-        for parameter in command.params
-        for option in parameter.opts
-        if option.startswith("--")
-    }
-    assert sorted(option for option in options if option not in text) == []
+
+    def options(command: Any) -> set[str]:
+        mine = {option for one in command.params for option in one.opts if option.startswith("--")}
+        return mine.union(*map(options, getattr(command, "commands", {}).values()))
+
+    named = set(re.findall(r"(?<![\w-])--[a-z-]+", text))
+    assert sorted(options(get_command(app)) - named) == []
 
 
 def test_links_lead_somewhere() -> None:
-    import re
-
-    for page in (ROOT / "docs").glob("*.md"):
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_tables_are_whole() -> None:
+    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+        assert not re.search(r"^\|.*\n\n\|(?!.*\n\|[ :-]+\|)", page.read_text(), re.MULTILINE), page.name
 
 
 def test_the_example_settings_are_read() -> None:

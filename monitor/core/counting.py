@@ -1,6 +1,6 @@
 """One model's rows of one chunk, from columns to what a flush changes: the pure half of the worker.
 
-`prepare_*` does what does not depend on the store; `count_*` takes what was read of one shard and may be
+`prepare` does what does not depend on the store; `count_*` takes what was read of one shard and may be
 called again after a conflict.
 """
 

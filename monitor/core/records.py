@@ -27,7 +27,7 @@ class Record(BaseModel):
 
 
 class Prediction(Record):
-    """One answered request: its features and what the model said."""
+    """One answered request: its features and what the model said. Other spellings are read too: docs/settings.md."""
 
     request_id: RequestId
     model: ModelName
@@ -99,7 +99,7 @@ class AlertKind(StrEnum):
     STALLED_PARTITION = "stalled_partition"  # subject: topic, partition
     MONITOR_BLIND = "monitor_blind"  # subject: cause, and the topic or outbox; the monitor itself
     RECORDS_LOST = "records_lost"  # subject: topic, partition; deleted before they were read
-    DRIFT = "drift"  # subject: feature (a feature, or score, decision, label)
+    DRIFT = "drift"  # subject: feature (a feature), or output (score, decision, label)
     SCALE_SHIFT = "scale_shift"  # subject: feature
     GIBBERISH = "gibberish"  # subject: feature
     DEGRADATION = "degradation"  # subject: slice ({} for all traffic), metric

@@ -1,1 +1,1 @@
-"""The edges: thin modules that talk to the outside, one subject each; they never import each other."""
+"""The edges: thin modules that talk to the outside, one subject each; no back end imports another."""

@@ -18,7 +18,7 @@ class Family:
         name: of the metric.
         kind: what Prometheus may do with it.
         help: one sentence.
-        samples: (labels, value), or (suffix, labels, value) through `Summary` lines.
+        samples: (labels, value).
     """
 
     name: str
