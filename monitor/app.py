@@ -21,6 +21,7 @@ from monitor.core.evaluation import ReferenceCounts
 from monitor.core.own_health import STUCK_S, WorkerReport, problems
 from monitor.core.probes.endpoint import Endpoint
 from monitor.core.probes.results import Work
+from monitor.edges.clock import SystemClock
 from monitor.edges.collector import pace_collector
 from monitor.edges.embedded import EmbeddedKafka, EmbeddedRedis
 from monitor.edges.evaluator import Evaluator
@@ -31,7 +32,6 @@ from monitor.edges.kafka.chunks import Bounds, Chunk, Kind
 from monitor.edges.kafka.flow import Flow
 from monitor.edges.kafka.publisher import KafkaPublisher
 from monitor.edges.kafka.worker import create_app, run_worker, until_signalled
-from monitor.edges.memory import SystemClock
 from monitor.edges.model import open_client
 from monitor.edges.outbox import empty_outbox
 from monitor.edges.prepare import Preparer, until_answered

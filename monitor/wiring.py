@@ -19,12 +19,13 @@ from monitor.core.slices.assign import SliceAssigner
 from monitor.core.slices.spec import WhereSlice, features_of
 from monitor.core.stubs import ModelIdentity
 from monitor.core.tasks import Binary, ClassNames, Multiclass, Regression, Task
+from monitor.edges.clock import SystemClock
 from monitor.edges.decoding import Source
 from monitor.edges.files import read_rows
 from monitor.edges.kafka import topics
 from monitor.edges.kafka.connection import KafkaConnection
 from monitor.edges.kafka.options import FETCH_BYTES_MAX, KafkaWorkerConfig
-from monitor.edges.memory import MemoryStore, SystemClock
+from monitor.edges.memory import MemoryStore
 from monitor.edges.pieces import parts
 from monitor.edges.prepare import Preparer
 from monitor.edges.redis.link import RedisAccess

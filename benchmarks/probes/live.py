@@ -30,9 +30,9 @@ from monitor.core.probes.endpoint import Endpoint
 from monitor.core.schema.inference import infer
 from monitor.core.schema.text import write_yaml
 from monitor.demo.worker import WorkerProcess
+from monitor.edges.clock import SystemClock
 from monitor.edges.embedded import EmbeddedKafka, EmbeddedRedis
 from monitor.edges.kafka.topics import TopicProducer, ensure_topics
-from monitor.edges.memory import SystemClock
 from monitor.edges.model import open_client
 from monitor.edges.prepare import until_answered
 from monitor.edges.probe_budget import ProbeBudget

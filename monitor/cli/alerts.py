@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from monitor.core.records import Alert
 
 
-_LOST_WITHIN_S = 86_400.0
-
-
 def alerts(
     model: Annotated[str | None, typer.Argument(help="Only this model; all where left out.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Stream from the alerts topic.")] = False,
@@ -60,14 +57,14 @@ def alerts(
                     show([alert], as_json)
         return
 
-    from monitor.core.own_health import causes
+    from monitor.core.own_health import LOST_TOLD_S, causes
     from monitor.core.understood import stored_alerts
     from monitor.wiring import open_reader
 
     with closing(open_reader(settings)) as reader:
         stored = [text for name in settings.models for text in reader.alerts(name).values()]
         names = list(settings.models)
-        blind = causes(reader.own_health(names), reader.evaluated_s(names), _LOST_WITHIN_S)
+        blind = causes(reader.own_health(names), reader.evaluated_s(names), LOST_TOLD_S)
     for cause in blind:
         console(stderr=True).print(f"monitor: may be blind: {cause.text}. {cause.advice}", markup=False)
     found = sorted(filter(wanted, stored_alerts(stored)), key=last_what_matters)

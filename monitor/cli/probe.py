@@ -184,7 +184,7 @@ def run(plan: Any, records: Any, endpoint: Endpoint, rate: float | None, quiet: 
     import asyncio
     from datetime import UTC, datetime
 
-    from monitor.edges.memory import SystemClock
+    from monitor.edges.clock import SystemClock
     from monitor.edges.model import Pace, open_client
     from monitor.edges.rehearsal import rehearse
 

@@ -72,11 +72,10 @@ def ask_again(settings: Settings, model: str, case_id: str) -> dict[str, Any]:
     import asyncio
     from contextlib import closing
 
-    from monitor.core.probes.replay import alike
-    from monitor.core.probes.results import asked_again
     from monitor.edges.alert_evidence import case_by_id
     from monitor.edges.model import open_client
     from monitor.edges.probing import probe_endpoint
+    from monitor.edges.rehearsal import ask_case
     from monitor.wiring import open_reader
 
     endpoint = probe_endpoint(model, settings)
@@ -86,23 +85,15 @@ def ask_again(settings: Settings, model: str, case_id: str) -> dict[str, Any]:
         case = case_by_id(reader, model, case_id)
     if case is None:
         raise QueryError(f"no case {case_id!r} among the worst of {model}, nor on its alerts")
-    try:
-        rows = [asked_again(case["original"]), asked_again(case["changed"])]
-    except ValueError as error:
-        raise QueryError(str(error)) from None
 
-    async def ask() -> list[dict[str, Any]]:
+    async def ask() -> dict[str, Any]:
         client = open_client(endpoint)
         try:
-            answers = [(await client.ask([row]))[0] for row in rows]
+            return await ask_case(case, client)
         finally:
             await client.close()
-        return [{"score": one.score, "decision": one.decision, "error": one.error} for one in answers]
 
-    original, changed = asyncio.run(ask())
-    sides = {
-        "original": {"stored": case["before"], "now": original},
-        "changed": {"stored": case["after"], "now": changed},
-    }
-    same = all(alike(side["stored"], side["now"]) for side in sides.values())
-    return {"case": case, **sides, "same": same}
+    try:
+        return asyncio.run(ask())
+    except ValueError as error:
+        raise QueryError(str(error)) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -13,7 +13,6 @@ from monitor.cli.common import CONFIG, AsJson, Config, console, load_reachable, 
 if TYPE_CHECKING:
     from rich.console import Console
 
-LOST_WITHIN_S: Final = 86_400.0
 """For so long lost records are told."""
 
 
@@ -26,13 +25,13 @@ def status(config: Config = CONFIG, as_json: AsJson = False) -> None:
     """
     settings = load_reachable(config)
 
-    from monitor.core.own_health import causes
+    from monitor.core.own_health import LOST_TOLD_S, causes
     from monitor.wiring import open_reader
 
     names = list(settings.models)
     with closing(open_reader(settings)) as reader:
         own, evaluated_s = reader.own_health(names), reader.evaluated_s(names)
-    blind = causes(own, evaluated_s, LOST_WITHIN_S)
+    blind = causes(own, evaluated_s, LOST_TOLD_S)
     budgets = {n: m.probes.budget_rows_per_s for n, m in settings.models.items() if m.probes is not None}
     found: dict[str, Any] = {
         "workers": [report.model_dump() | {"silent_s": round(s, 1)} for report, s in own.workers],

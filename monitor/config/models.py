@@ -25,6 +25,7 @@ from monitor.core.slices.spec import (
 )
 from monitor.core.tasks.binary import plain_class
 from monitor.core.tasks.multiclass import CLASSES_MAX
+from monitor.core.tasks.regression import UNIT_EXPONENT_MAX
 
 ClassValue = bool | int | str
 """A class as labels name it."""
@@ -202,8 +203,8 @@ class ModelSettings(Section):
     )
     unit: float = Field(
         1.0,
-        gt=2.0**-512,
-        lt=2.0**512,
+        gt=2.0**-UNIT_EXPONENT_MAX,
+        lt=2.0**UNIT_EXPONENT_MAX,
         allow_inf_nan=False,
         description="Regression: an ordinary size of a value; sums count in the nearest power of two.",
     )

@@ -42,11 +42,16 @@ class Limits(Section):
 
     record_bytes_max: int = Field(1_048_576, ge=256, description="Largest record that is read, in bytes.")
     depth_max: int = Field(32, ge=2, le=200, description="Deepest nesting that is read.")
-    slices_max: int = Field(1_000, ge=1, le=65_535, description="Slices of one model; traffic of further ones counts as all traffic only.")
+    slices_max: int = Field(
+        1_000,
+        ge=1,
+        le=65_535,
+        description="Slices of one model; further ones count in all traffic only.",
+    )
     outbox_max: int = Field(
         100_000,
         ge=100,
-        description="Dead letters, and alerts, waiting to be published; beyond it new letters and old alerts fall.",
+        description="Dead letters, or alerts, that wait; beyond it new letters and old alerts fall.",
     )
 
 

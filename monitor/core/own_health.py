@@ -13,6 +13,12 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+LOST_TOLD_S: Final = 86_400.0
+"""For so long people are told of records that were lost; nothing brings those back."""
+
+BEAT_FRESH_S: Final = 5.0
+"""How long an owner's report of a partition counts as the present."""
+
 SILENT_S: Final = 10.0
 """A worker that has said nothing for so long is not counted on."""
 

@@ -27,7 +27,10 @@ class Record(BaseModel):
 
 
 class Prediction(Record):
-    """One answered request: its features and what the model said. Other spellings are read too: docs/settings.md."""
+    """One answered request: its features and what the model said.
+
+    Other spellings are read too: docs/settings.md.
+    """
 
     request_id: RequestId
     model: ModelName

@@ -15,8 +15,9 @@ from monitor.core.counters import ALL_SLICE, Scalar
 from monitor.core.evaluation import ReferenceCounts
 from monitor.core.slices.spec import slice_key
 from monitor.core.tasks import Binary
+from monitor.edges.clock import SystemClock
 from monitor.edges.files import read_rows
-from monitor.edges.memory import ManualClock, MemoryStore, SystemClock
+from monitor.edges.memory import ManualClock, MemoryStore
 from monitor.edges.prepare import Preparer
 from monitor.edges.reader import MetricsReader
 from monitor.edges.reference import as_record, count_reference, window_reference

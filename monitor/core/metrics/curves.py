@@ -18,8 +18,9 @@ class LabelledScores:
 
     Attributes:
         positive, negative: float64[k], whole numbers, not both 0.
-        ranked: True where each entry is one score (as finely as it is kept, rows that share one are taken as tied);
-            False where it is one of the 512 bins, in which scores differ in an unknown order.
+        ranked: True where each entry is one score (as finely as it is kept; rows that share one
+            are taken as tied); False where it is one of the 512 bins, whose scores differ in an unknown
+            order.
     """
 
     positive: Reals

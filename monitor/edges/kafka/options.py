@@ -21,7 +21,6 @@ class KafkaWorkerConfig:
         predictions: topics of predictions.
         labels: topics of labels; may be empty.
         isolation_level: `read_committed` skips aborted and open transactions.
-        instance_id: static membership: a restart within `session_timeout_s` causes no rebalance.
         poll_records_max: records in one chunk, at most.
         buffered_chunks_max: chunks of one kind waiting in memory, at most; records that wait before they are
             cut into chunks come in fewer and larger ones.
@@ -38,7 +37,6 @@ class KafkaWorkerConfig:
     predictions: tuple[str, ...]
     labels: tuple[str, ...] = ()
     isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed"
-    instance_id: str | None = None
     poll_records_max: int = 5_000
     buffered_chunks_max: int = 1
     fetch_bytes_max: int = FETCH_BYTES_MAX

@@ -62,7 +62,6 @@ class ChunkThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust i
             **config.connection.client_options(),
             client_id=config.group_id,
             group_id=config.group_id,
-            group_instance_id=config.instance_id,
             partition_assignment_strategy=[RoundRobinPartitionAssignor],
             enable_auto_commit=False,
             auto_offset_reset="none",  # a position out of range is judged here, never moved in silence

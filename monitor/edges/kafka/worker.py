@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import signal
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ import faust
 from faust.types import StreamT
 
 from monitor.core.errors import KafkaError
+from monitor.edges.clock import SystemClock
 from monitor.edges.kafka import topics
 from monitor.edges.kafka.chunks import Chunk, ChunkHandler, Kind
 from monitor.edges.kafka.flow import Flow
@@ -49,7 +49,6 @@ class ChunkApp(faust.App):  # type: ignore[misc] # Faust is untyped
             broker_rebalance_timeout=config.rebalance_timeout_s,
             broker_max_poll_records=config.poll_records_max,
             consumer_max_fetch_size=config.fetch_bytes_max,
-            consumer_group_instance_id=config.instance_id,
             stream_buffer_maxsize=config.buffered_chunks_max,
             stream_wait_empty=False,
             stream_recovery_delay=0.0,
@@ -105,14 +104,6 @@ def _add_agent(app: ChunkApp, kind: Kind, names: tuple[str, ...], handler: Chunk
     app.agent(app.topic(*names, schema=_ChunkSchema()), name=kind, concurrency=1)(consume)
 
 
-class _SystemClock:
-    def monotonic_s(self) -> float:
-        return time.monotonic()
-
-    async def sleep(self, wait_s: float) -> None:
-        await asyncio.sleep(wait_s)
-
-
 async def run_worker(
     app: ChunkApp, outage: Callable[[], bool] = lambda: False, stop: asyncio.Event | None = None
 ) -> int:
@@ -138,7 +129,7 @@ async def run_worker(
         return await asyncio.to_thread(ask)
 
     watchdog = Watchdog(
-        flow, ends, outage, config.stall_s, config.stall_s + config.rebalance_timeout_s, _SystemClock()
+        flow, ends, outage, config.stall_s, config.stall_s + config.rebalance_timeout_s, SystemClock()
     )
     with _signals() if stop is None else contextlib.nullcontext(stop) as told:
         endings = (_run(app), _until_told(told), _until_failed(flow), _until_crashed(app), watchdog.stalled())

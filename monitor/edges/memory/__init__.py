@@ -4,7 +4,7 @@
 `reader()` is its synchronous side.
 """
 
-from monitor.edges.memory.clock import ManualClock, SystemClock, WallClock
+from monitor.edges.memory.clock import ManualClock, WallClock
 from monitor.edges.memory.model import MemoryModelClient
 from monitor.edges.memory.publisher import MemoryPublisher
 from monitor.edges.memory.reader import MemoryReader
@@ -16,6 +16,5 @@ __all__ = [
     "MemoryPublisher",
     "MemoryReader",
     "MemoryStore",
-    "SystemClock",
     "WallClock",
 ]

@@ -1,9 +1,8 @@
-"""Clocks: the machine's, and one that moves when told to."""
+"""A clock that knows the time of day, and one that moves when told to."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Protocol
 
 from monitor.ports import Clock
@@ -15,22 +14,6 @@ class WallClock(Clock, Protocol):
     def now_ms(self) -> int:
         """Epoch ms."""
         ...
-
-
-class SystemClock:
-    """The machine's clock."""
-
-    def now_ms(self) -> int:
-        """Epoch ms."""
-        return time.time_ns() // 1_000_000
-
-    def monotonic_s(self) -> float:
-        """Seconds, never going back."""
-        return time.monotonic()
-
-    async def sleep(self, wait_s: float) -> None:
-        """Wait."""
-        await asyncio.sleep(wait_s)
 
 
 class ManualClock:

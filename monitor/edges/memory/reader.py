@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
-from typing import Final
 
 import numpy as np
 
 from monitor.core.counters import ALL_SLICE, SCALARS, CellKey, Counts
+from monitor.core.own_health import BEAT_FRESH_S
 from monitor.edges.memory.contents import Contents
 from monitor.ports import Fence, Partition, PartitionState
-
-BEAT_FRESH_S: Final = 5.0
-"""How long an owner's report counts as the present."""
 
 
 class MemoryReader:

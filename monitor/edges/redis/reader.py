@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from monitor.core.counters import RANKING_ROW, CellKey, Counts
 from monitor.core.errors import StoreUnavailable
-from monitor.core.own_health import Lost, Outbox, OwnHealth, WorkerReport
+from monitor.core.own_health import BEAT_FRESH_S, Lost, Outbox, OwnHealth, WorkerReport
 from monitor.core.times import INSTANT_END_MS
 from monitor.core.understood import understood
 from monitor.edges.redis import keys
@@ -20,9 +20,6 @@ from monitor.edges.redis.link import Link, RedisAccess
 from monitor.edges.redis.payload import Limits, array
 from monitor.edges.redis.registry import names_of
 from monitor.ports import EVALUATOR_VIEW, LOOKED_FIELD, Partition, PartitionState
-
-BEAT_FRESH_S: Final = 5.0
-"""How long an owner's report counts as the present."""
 
 _CHUNK: Final = 2_000  # keys of one MGET: short enough not to hold up a flush
 

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from monitor.core.counters import Counts
 from monitor.core.drift.layout import FIRST, SCORE, BlockKind, FeatureLayout
 from monitor.core.errors import QueryError
-from monitor.core.own_health import Cause, OwnHealth, causes
+from monitor.core.own_health import LOST_TOLD_S, Cause, OwnHealth, causes
 from monitor.core.records import Alert, AlertState
 from monitor.core.reports import JoinReport, Point, SliceReport
 from monitor.core.schema import FeatureSchema
@@ -20,7 +20,6 @@ WINDOWS: Final = ("5m", "1h", "24h")
 SLICES_MAX: Final = 200
 """Slices of one page, those with most requests."""
 STEPS: Final = 24
-_LOST_WITHIN_S: Final = 86_400.0
 
 
 class HealthReader(Protocol):
@@ -102,7 +101,7 @@ def page(
     found = stored_alerts(store.alerts(model).values())
     alerts = sorted((a for a in found if a.state is not AlertState.RESOLVED), key=_urgency)
     own = store.own_health(models)
-    blind = causes(own, store.evaluated_s(models), _LOST_WITHIN_S)
+    blind = causes(own, store.evaluated_s(models), LOST_TOLD_S)
     try:
         quick = metrics.quick_metrics(model)  # curves of every slice would take most of a second
         reports = metrics.slices(model, since=window, metrics=quick, estimates=False)
