@@ -48,10 +48,11 @@ def print_probes(out: Console, found: ProbesReport) -> None:
 
 
 def case_line(case: Mapping[str, Any]) -> str:
-    """A case on a line."""
+    """A case on a line; one from a file may be cut down to its requests and answers."""
     scores = " → ".join(_score(case[side]) for side in ("before", "after"))
-    flipped = ", flips" if case["flipped"] else ""
-    return f"{case['id']}  {case['probe']}  {case['change']}  score {scores}{flipped}"
+    flipped = ", flips" if case.get("flipped") else ""
+    named = [str(case[key]) for key in ("id", "probe", "change") if key in case]
+    return "  ".join([*named, f"score {scores}{flipped}"])
 
 
 def print_rehearsal(out: Console, found: Mapping[str, Any], output: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
@@ -10,9 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from monitor.cli.main import app
+from monitor.core.counters import DEFAULT_TIERS
+from monitor.edges.redis.store import RedisStore
+from monitor.ports import ProbeFlush, RankedCase
+from tests.support.redis_servers import running, valkey_binary
 
 RUNNER = CliRunner()
 
@@ -133,3 +138,39 @@ def test_what_cannot_be_done_is_exit_code_2(arguments: list[str], url: str, samp
     told = [text.replace("{url}", url).replace("{sample}", sample) for text in arguments]
     code, _ = run(*told)
     assert code == 2
+
+
+async def test_a_case_of_the_live_monitor_is_asked_again(url: str, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "version: 1\nfeatures:\n  x: {type: number}\n  sex: {type: category, categories: [F, M]}\n"
+    )
+    config = tmp_path / "monitor.yaml"
+    case = {
+        "id": "c-1",
+        "original": {"x": 3, "sex": "F"},
+        "changed": {"x": 3, "sex": "M"},
+        "before": {"score": 0.3, "decision": None, "error": None},
+        "after": {"score": 0.5, "decision": None, "error": None},
+    }
+
+    def ask(*arguments: str) -> Result:
+        return RUNNER.invoke(app, ["probes", "m", "-c", str(config), *arguments])
+
+    with running("valkey", valkey_binary()) as server:
+        config.write_text(
+            "kafka: {bootstrap_servers: localhost:1, predictions: {topics: [p]}}\n"
+            f"redis: {{url: '{server.url}'}}\n"
+            f"models: {{m: {{schema: s.yaml, probes: {{endpoint: '{url}'}}}}}}\n"
+        )
+        store = RedisStore(server.url, 1, {"m": 60})
+        await store.open()
+        kept = [RankedCase("c-1", "1", "g", json.dumps(case).encode())]
+        await store.add_probes(ProbeFlush("m", "w", 1, [], DEFAULT_TIERS, {}, kept))
+        await store.close()
+        told = await asyncio.to_thread(ask, "--replay", "c-1", "--json")
+        assert (told.exit_code, json.loads(told.stdout)["same"]) == (0, True), told.output
+        shown = await asyncio.to_thread(ask, "--replay", "c-1")
+        assert "The model says the same" in shown.stdout
+        unknown = await asyncio.to_thread(ask, "--replay", "c-2")
+    assert unknown.exit_code == 2
+    assert "no case 'c-2'" in unknown.stderr
