@@ -41,6 +41,7 @@ class Unreadable(StrEnum):
     """Why a record went to the dead-letter topic."""
 
     EMPTY = "empty"  # a tombstone
+    NOT_UNPACKED = "not_unpacked"  # of a compressed batch that is damaged, or too large unpacked
     TOO_LARGE = "too_large"
     TOO_DEEP = "too_deep"
     NOT_JSON = "not_json"
@@ -50,6 +51,23 @@ class Unreadable(StrEnum):
     UNKNOWN_MODEL = "unknown_model"
     NO_LABEL = "no_label"
     UNKNOWN_LABEL = "unknown_label"  # a value that is neither the positive nor the negative class
+
+
+class NotUnpacked(bytes):
+    """In the place of a record's value that could not be had; empty.
+
+    Attributes:
+        detail: why.
+    """
+
+    detail = ""
+
+    @classmethod
+    def because(cls, detail: str) -> NotUnpacked:
+        """Such a value."""
+        value = cls()
+        value.detail = detail
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +170,8 @@ def by_model(rows: Sequence[Row]) -> dict[str, list[Row]]:
 def _parse(record: RawRecord, limits: Limits) -> dict[str, Any] | Rejected:
     value = record.value
     if not value:
+        if isinstance(value, NotUnpacked):
+            return Rejected(record.offset, Unreadable.NOT_UNPACKED, value.detail, b"")
         return Rejected(record.offset, Unreadable.EMPTY, "the record has no value", b"")
     if len(value) > limits.record_bytes_max:
         detail = f"{len(value)} bytes; at most {limits.record_bytes_max} are read"

@@ -8,11 +8,15 @@ import random
 import signal
 from collections.abc import Callable, Mapping
 
+import aiokafka
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
-from monitor.core.errors import PositionRefused, StoreUnavailable
+from monitor.core.errors import KafkaError, PositionRefused, StoreUnavailable
+from monitor.edges.kafka import unpacking
 from monitor.edges.kafka.chunks import Bounds, Chunk
+from monitor.edges.kafka.connection import KafkaConnection
+from monitor.edges.kafka.topics import read_last
 from monitor.edges.kafka.worker import run_worker
 from monitor.ports import Partition
 from tests.support.chunk_worker import FencedLog, Worker, config, feed, running
@@ -157,6 +161,32 @@ async def test_a_record_larger_than_a_fetch_comes_alone(kafka: str, make_topic: 
         await worker.until(lambda: worker.log.total == 5)
     sizes = [len(value or b"") for value in worker.log.values[Partition(topic, 0)]]
     assert sizes == [10, 700_000, 20, 900_000, 30]
+
+
+async def test_every_codec_is_read(
+    kafka: str, make_topic: MakeTopic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unpacking, "UNPACKED_BYTES_MAX", 500_000)
+    topic = make_topic()
+    sent: list[bytes] = []
+    for codec in ("gzip", "snappy", "lz4", "zstd"):
+        producer = aiokafka.AIOKafkaProducer(bootstrap_servers=kafka, compression_type=codec)
+        await producer.start()
+        for value in (f"first of {codec}".encode(), b" " * 600_000, f"last of {codec}".encode()):
+            await producer.send_and_wait(topic, value)
+            sent.append(value)
+        await producer.stop()
+    worker = Worker(config(kafka, topic), FencedLog())
+    async with running(worker):
+        await worker.until(lambda: worker.log.total == len(sent))
+    assert worker.log.values[Partition(topic, 0)] == [
+        b"" if len(value) > 500_000 else value for value in sent
+    ]
+    with pytest.raises(KafkaError, match="unpacks beyond 500,000 bytes"):
+        await asyncio.to_thread(read_last, KafkaConnection(kafka), topic, 12)
+    monkeypatch.undo()
+    found = await asyncio.to_thread(read_last, KafkaConnection(kafka), topic, 12)
+    assert [record.value for record in found] == sent
 
 
 async def test_a_signal_stops_after_the_chunk_in_hand(kafka: str, make_topic: MakeTopic) -> None:

@@ -7,9 +7,18 @@ only the innermost loop is replaced. aiokafka has no hook for it, so this reache
 
 from __future__ import annotations
 
+import logging
 import weakref
 from functools import partial
-from typing import Any
+from typing import Any, Final, NamedTuple
+
+from monitor.core.decode import NotUnpacked
+from monitor.edges.kafka.unpacking import UnpackError
+
+log = logging.getLogger(__name__)
+
+CHUNK_BYTES_MAX: Final = 16 << 20
+"""Of compressed batches that one drain puts together, unpacked; the others are bounded by the fetch."""
 
 
 class Arrivals(dict[Any, Any]):
@@ -37,16 +46,19 @@ def drain(arrival: Any, records_max: int) -> list[Any]:
     records = arrival._partition_records  # noqa: SLF001
     batches: _Batches = records._records  # noqa: SLF001
     found: list[Any] = []
-    while len(found) < records_max:
+    unpacked = 0
+    while len(found) < records_max and unpacked < CHUNK_BYTES_MAX:
         run, batches.rest = batches.rest, []
         if not run:
             start = records.next_fetch_offset
             try:
-                run = next(records)
+                whole: _Run = next(records)
             except StopIteration:
                 arrival._update_position()  # noqa: SLF001
                 arrival._partition_records = None  # noqa: SLF001
                 return found
+            run = whole
+            unpacked += whole.unpacked
             if run[0].offset < start:  # a batch is fetched whole, wherever in it the consumer stands
                 run = [record for record in run if record.offset >= start]
         room = records_max - len(found)
@@ -88,12 +100,40 @@ class _Batch:
         return next(self._batch)
 
     def __iter__(self) -> Any:
-        run = _Run(self._batch)
+        try:
+            run = _Run(self._batch)
+        except UnpackError as error:
+            run = self._lost(str(error))
+        if self._batch.compression_type:
+            run.unpacked = sum(len(record.value or b"") for record in run)
         return iter((run,) if run else ())
+
+    def _lost(self, why: str) -> _Run:
+        """A record for each offset of a batch that cannot be unpacked: all are accounted for."""
+        first, end = self._batch.base_offset, self._batch.next_offset
+        log.warning("%s: offsets %d to %d cannot be read", why, first, end - 1)
+        value = NotUnpacked.because(why)
+        return _Run(_Lost(offset, value) for offset in range(first, end))
+
+
+class _Lost(NamedTuple):
+    """A record of which nothing is known but where it lies."""
+
+    offset: int
+    value: NotUnpacked
+    timestamp: int = -1
+    key: None = None
+    headers: tuple[()] = ()
 
 
 class _Run(list[Any]):
-    """All records of a batch, in the place of one."""
+    """All records of a batch, in the place of one.
+
+    Attributes:
+        unpacked: bytes of their values where the batch was compressed.
+    """
+
+    unpacked = 0
 
     @property
     def offset(self) -> int:

@@ -11,8 +11,11 @@ import faust
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
 from monitor.core.errors import KafkaError
+from monitor.edges.kafka import unpacking
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+
+unpacking.install()  # every client, of either library, is made by way of this module
 
 SASL_MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
