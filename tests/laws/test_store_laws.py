@@ -312,6 +312,39 @@ async def test_a_renewed_stub_lives_as_long_as_a_new_one(any_backend: Backend, o
     assert await store.read_stubs(0, "brief", [key]) == [SeenStub(b"known", seen.generation + 1)]
 
 
+async def test_whoever_saw_a_stub_before_it_was_renewed_is_told(
+    any_backend: Backend, open_store: Open
+) -> None:
+    # The prediction of an early label comes a generation later; what was computed from the parked label
+    # meanwhile, a repeat of that prediction or another label, must be computed again.
+    any_backend.fresh(1)
+    store = await open_store()
+    await store.register({P: 0})
+    half_ms, keys = 500, [bytes([number]) * 12 for number in range(3)]
+    any_backend.pass_ms(half_ms - any_backend.reader().now_ms() % half_ms + 50)
+    await store.flush(stub_flush(0, 1, [StubWrite("brief", key, None, b"parked") for key in keys]))
+    any_backend.pass_ms(half_ms)
+    parked = await store.read_stubs(0, "brief", keys)
+    renewing = [StubWrite("brief", keys[0], parked[0], b"known", renew=True)]
+    assert (await store.flush(stub_flush(1, 2, renewing))).outcome is Outcome.OK
+    for late in (
+        StubWrite("brief", keys[0], parked[0], b"known", renew=True),
+        StubWrite("brief", keys[0], parked[0], b"parked anew"),
+        StubWrite("brief", keys[0], parked[0], b"parked"),  # only checked
+    ):
+        refused = await store.flush(stub_flush(2, 3, [late]))
+        assert (refused.outcome, refused.conflicts) == (Outcome.CONFLICT, (keys[0],))
+    (seen,) = await store.read_stubs(0, "brief", keys[:1])
+    assert seen is not None
+    # Neighbours stay where they were, and one that is renewed as it is stays too.
+    neighbour = StubWrite("brief", keys[1], parked[1], b"parked", renew=True)
+    again = StubWrite("brief", keys[0], seen, b"corrected")
+    assert (await store.flush(stub_flush(2, 3, [again, neighbour]))).outcome is Outcome.OK
+    assert [stub and stub.value for stub in await store.read_stubs(0, "brief", keys)] == [
+        b"corrected", b"parked", b"parked",
+    ]  # fmt: skip
+
+
 async def test_a_big_flush_is_one_flush(any_backend: Backend, open_store: Open) -> None:
     any_backend.fresh(1)
     store = await open_store()

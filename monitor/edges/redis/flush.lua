@@ -118,8 +118,8 @@ if #conflicts > 0 then
   return { 'conflict', stored, conflicts }
 end
 
--- 4. Stubs. A known one stays in its generation; a new one enters the present, as does a renewed one, whose
--- older self is found no more; some were only checked.
+-- 4. Stubs. A known one stays in its generation; a new one enters the present, as does a renewed one. Its older
+-- self goes: whoever has read it must find that it is no longer what was seen. Some were only checked.
 for _, group in ipairs(stubs) do
   local base, half_ms, generation, part, fields, fresh = group[1], group[2], group[3], group[4], group[5], group[7]
   local present = math.floor(now_ms / half_ms)
@@ -133,6 +133,12 @@ for _, group in ipairs(stubs) do
       pairs_[#pairs_ + 1] = fresh[j]
     end
     redis.call('HSET', key, unpack(pairs_))
+  end
+  if group[8] and generation >= 0 and generation ~= present then
+    local left = name(base, generation, part)
+    for i = 1, #fields, STEP do
+      redis.call('HDEL', left, unpack(fields, i, math.min(i + STEP - 1, #fields)))
+    end
   end
   if enters then
     -- The generation that just died is freed off the main thread; the expiry is for a model gone quiet.

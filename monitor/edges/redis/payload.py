@@ -172,13 +172,13 @@ def unpack(answer: bytes) -> Any:
 def _stubs(shard: int, writes: Iterable[StubWrite], plan: StubPlan) -> list[list[Any]]:
     """Stubs by where they lie: [prefix, half_ms, generation, part, ids, values seen, values to write, renew].
 
-    What is only checked (its value stays) lies in groups of its own, with nothing to write.
+    What is only checked (its value stays, and its place) lies in groups of its own, with nothing to write.
     """
     groups: dict[tuple[str, int, int, bool, bool], list[Any]] = {}
     part = plan.part
     for write in writes:
         seen = write.seen
-        stays = seen is not None and seen.value == write.value
+        stays = seen is not None and seen.value == write.value and not write.renew
         generation = ABSENT if seen is None else seen.generation
         where = (write.model, generation, part(write.key), stays, write.renew)
         group = groups.get(where)
