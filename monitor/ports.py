@@ -70,7 +70,7 @@ class StubWrite:
         key: 12-byte digest of the request id (`monitor.core.stubs.stub_key`).
         seen: what `read_stubs` answered, None for absent.
         value: the new value; the stub stays in its generation, or enters the present one when it was absent.
-        renew: it enters the present generation though it was there before.
+        renew: it enters the present generation though it was there before, and its older self goes.
     """
 
     model: str

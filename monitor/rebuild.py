@@ -24,7 +24,7 @@ from monitor.edges.collector import pace_collector
 from monitor.edges.kafka import topics
 from monitor.edges.kafka.worker import create_app, run_worker
 from monitor.edges.redis.reader import RedisReader
-from monitor.ports import OutboxEntry, Partition
+from monitor.ports import Partition
 from monitor.wiring import connection, open_reader
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,6 @@ GROUP_SUFFIX: Final = "-rebuild"
 """Of the consumer group, so that the workers keep their partitions."""
 
 _LOOK_S: Final = 0.5
-_LETTERS: Final = 5_000
 
 
 @dataclass(frozen=True)
@@ -192,7 +191,7 @@ class Rebuilder(Worker):
             with suppress(StoreUnavailable):
                 counted = await asyncio.to_thread(_offsets, present)
                 rebuilt = await asyncio.to_thread(_offsets, target)
-                await self._let_go(counted)
+                await self._let_go(counted, present)
                 read = sum(rebuilt.get(p, first) - first for p, (first, _) in self._plan.spans.items())
                 self._advance(max(0, read - told))
                 told = max(told, read)
@@ -202,22 +201,36 @@ class Rebuilder(Worker):
                 )
         self._stop.set()
 
-    async def _let_go(self, counted: Mapping[Partition, int]) -> None:
-        """Drop dead letters of records that the present figures hold: their workers publish them."""
-        while True:
-            entries = await self._store.outbox_read("dead_letters", _LETTERS)
-            told = [entry for entry in entries if _place(entry)[1] < counted.get(_place(entry)[0], 0)]
-            await self._store.outbox_ack(told)
-            if len(told) < _LETTERS:
-                return
+    async def _let_go(self, counted: Mapping[Partition, int], present: RedisReader) -> None:
+        """Drop dead letters that the workers have told: of records that the present figures hold.
+
+        Those that still wait to be published there are kept, and all that follow them in their partition:
+        whoever switches before they are out leaves them behind.
+
+        Args:
+            counted: positions of the present figures, read before their outbox is: what was told up to them
+                waits there or is out.
+            present: the workers' store.
+        """
+        every = self._settings.limits.outbox_max * self._settings.redis.shards
+        entries = await self._store.outbox_read("dead_letters", every)
+        if not entries:
+            return
+        until = dict(counted)
+        for letter in await asyncio.to_thread(present.letters):
+            partition, offset = _place(letter)
+            until[partition] = min(until.get(partition, offset), offset)
+        places = ((entry, *_place(entry.value)) for entry in entries)
+        told = [entry for entry, partition, offset in places if offset < until.get(partition, 0)]
+        await self._store.outbox_ack(told)
 
 
 def _offsets(reader: RedisReader) -> dict[Partition, int]:
     return {place: state.offset for place, state in reader.partitions().items()}
 
 
-def _place(entry: OutboxEntry) -> tuple[Partition, int]:
-    letter = DeadLetter.model_validate_json(entry.value)
+def _place(value: bytes) -> tuple[Partition, int]:
+    letter = DeadLetter.model_validate_json(value)
     return Partition(letter.topic, letter.partition), letter.offset
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from typer.testing import CliRunner
 
 from monitor.cli.main import app
@@ -21,6 +22,7 @@ from monitor.config import Settings
 from monitor.core.counters import DEFAULT_TIERS
 from monitor.edges.kafka.connection import KafkaConnection
 from monitor.edges.kafka.topics import TopicProducer, read_last
+from monitor.edges.redis import keys
 from monitor.edges.redis.reader import RedisReader
 from tests.support.live import make_topics, wait_until_read, worker
 from tests.support.redis_servers import Server, contents, running, valkey_binary
@@ -147,6 +149,33 @@ def test_figures_are_rebuilt_beside_the_workers_and_taken_over(
         assert figures(into) == after
         told = until_told(settings, 2 * BROKEN)
         assert len(set(told)) == 2 * BROKEN, "nothing is missed; what came meanwhile may be told twice"
+
+
+@pytest.mark.timeout(300)
+def test_what_the_workers_could_not_tell_is_told_after_the_switch(
+    kafka: str, store: Server, tmp_path: Path
+) -> None:
+    settings = settings_of(kafka, store.url)
+    into = store.url.replace("/0", "/1")
+    make_topics(kafka, settings, 1)
+    names = [settings["kafka"][kind]["topics"][0] for kind in ("predictions", "labels")]
+    outbox = keys.outbox(keys.shard_slot(0))
+    client = redis.Redis.from_url(store.url)
+    with closing(client), closing(redis.Redis.from_url(into)) as rebuilt_client:
+        with worker(settings, tmp_path) as config:
+            send(settings, 0, 50)
+            until_told(settings, BROKEN)
+            # The topic cannot be written from here on: as if the worker that publishes hung.
+            client.set(keys.outbox_publisher(keys.shard_slot(0)), "another", px=600_000)
+            send(settings, 50, 50)
+            wait_until_read(kafka, store.url, 1, names, tmp_path)
+            assert client.xlen(outbox) == BROKEN
+            assert rebuilt(config, into)
+            assert rebuilt_client.xlen(outbox) == BROKEN, "what was told is let go, what waits is not"
+        settings["redis"]["url"] = into
+        with worker(settings, tmp_path):
+            told = until_told(settings, 2 * BROKEN)
+    assert len(set(told)) == len(told) == 2 * BROKEN
 
 
 @pytest.mark.timeout(600)

@@ -204,6 +204,17 @@ class RedisReader:
             int(count or 0) for count in self._link.many(("GET", keys.outbox_dropped(slot)) for slot in slots)
         )
 
+    @understood("an outbox")
+    def letters(self) -> list[bytes]:
+        """Dead letters that wait to be published."""
+        found: list[bytes] = []
+        for shard in self._shards:
+            name, after = keys.outbox(keys.shard_slot(shard)), "-"
+            while entries := self._link.call("XRANGE", name, after, "+", "COUNT", _CHUNK):
+                found += [fields[b"value"] for _, fields in entries]
+                after = f"({entries[-1][0].decode()}"
+        return found
+
     @understood("what a worker says of itself")
     def own_health(self, models: Sequence[str]) -> OwnHealth:
         """What workers say of themselves, what was lost, and what waits to be published."""
