@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,7 +147,7 @@ def label_batch(found: Readable, mapping: Mapping, reading: Reading) -> tuple[La
         else:
             reason = Unreadable.UNKNOWN_LABEL
             detail = f"label {shown(label)} {reading.task.complaint(found.model)}"
-        rejected.append(Rejected(int(found.offsets[row]), reason, detail, _body_bytes(found.bodies(row))))
+        rejected.append(Rejected(int(found.offsets[row]), reason, detail, found.raw(row)))
     values = np.array([np.nan if value is None else value for value in read], np.float64)
     times, _, _ = event_times(found.fields["timestamp"], found.kafka_ms)
     ids = found.request_ids
@@ -165,7 +164,3 @@ def label_batch(found: Readable, mapping: Mapping, reading: Reading) -> tuple[La
         tracked=reading.identity.tracked(keys),
     )
     return batch, rejected
-
-
-def _body_bytes(body: dict[str, Any]) -> bytes:
-    return repr(body).encode("utf-8", "backslashreplace")

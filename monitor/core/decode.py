@@ -89,13 +89,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A readable record: which request of which model, the decoded JSON, and whether a probe made it."""
+    """A readable record: which request of which model, its JSON, its bytes, and whether a probe made it."""
 
     offset: int
     kafka_ms: int
     request_id: str
     model: str
     body: dict[str, Any]
+    value: bytes
     probe: bool = False
 
 
@@ -154,7 +155,7 @@ def decode_chunk(
             rejected.append(Rejected(record.offset, reason, detail, record.value or b""))
             continue
         probe = get_probe(body) in PROBE_SAID or request_id.startswith(PROBE_PREFIX)
-        rows.append(Row(record.offset, record.kafka_ms, request_id, model, body, probe))
+        rows.append(Row(record.offset, record.kafka_ms, request_id, model, body, record.value or b"", probe))
     return rows, rejected
 
 

@@ -16,6 +16,8 @@ from monitor.core.mapping import Mapping as FieldMapping
 Ints = NDArray[np.int64]
 Bodies = Callable[[int], dict[str, Any]]
 """Row → the decoded record, made when somebody asks for it."""
+Raw = Callable[[int], bytes]
+"""Row → the record as it came."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class Readable:
         request_ids: n ids.
         fields: field → n values, None where a record has none.
         features: feature → n values of those that were read already.
-        bodies: the records themselves.
+        bodies: the records themselves,
+        raw: and their bytes.
         unjudged: int64[u], rows whose features nobody has held against the schema, increasing.
         known: the same features with what was made of them already, if anything was.
     """
@@ -40,6 +43,7 @@ class Readable:
     fields: Mapping[str, Sequence[Any]]
     features: Mapping[str, Sequence[Any]]
     bodies: Bodies
+    raw: Raw
     unjudged: Ints
     known: Columns | None = None
 
@@ -55,6 +59,7 @@ class Readable:
             {field: [get(body) for body in bodies] for field in fields for get in (mapping.getters[field],)},
             {},
             bodies.__getitem__,
+            [row.value for row in rows].__getitem__,
             np.arange(len(rows)),
         )
 
@@ -77,6 +82,10 @@ class Readable:
             place = places[row]
             return self.bodies(place) if place < n else other.bodies(place - n)
 
+        def raw(row: int) -> bytes:
+            place = places[row]
+            return self.raw(place) if place < n else other.raw(place - n)
+
         rows = [features_of(other.bodies(row), mapping) for row in range(len(other))]
         return Readable(
             self.model,
@@ -86,6 +95,7 @@ class Readable:
             {field: joined(column, other.fields[field]) for field, column in self.fields.items()},
             {name: joined(column, [row.get(name) for row in rows]) for name, column in self.features.items()},
             body,
+            raw,
             np.sort(at[n:][other.unjudged]),
         )
 

@@ -166,11 +166,11 @@ class ChunkReader:
             found, more = self._typed(part.without(set(suspects)), values, offsets, times_ms)
             return found, [*more, *(part.rows[i] for i in set(suspects))]
         at = np.array(part.rows, np.int64)
-        bodies = values if count == len(values) else [values[i] for i in part.rows]
+        raw = values if count == len(values) else [values[i] for i in part.rows]
         return (
             Readable(
                 layout.plan.name, offsets[at], times_ms[at], list(ids), fields, features,
-                decoded(bodies), np.zeros(0, np.int64), known,
+                decoded(raw), raw.__getitem__, np.zeros(0, np.int64), known,
             ),
             [],
         )  # fmt: skip

@@ -77,7 +77,7 @@ async def count_reference(
         preparer: gives slice ids.
         records: in plain form, with `label` where the outcome is known.
     """
-    rows = [Row(i, OLDEST_MS, str(i), plan.name, dict(record)) for i, record in enumerate(records)]
+    rows = [Row(i, OLDEST_MS, str(i), plan.name, dict(record), b"") for i, record in enumerate(records)]
     if not rows:
         return ReferenceCounts()
     plan = await preparer.numbered(plan)

@@ -29,7 +29,8 @@ def summary(entries: list[dict[str, Any]], kept: dict[str, Any]) -> dict[str, An
     sums = {
         key: sum(entry[key] for entry in ended)
         for key in ("records", "unfed", "cells", "lost", "double", "wrong_cells", "stubs_off", "letters",
-                    "letters_missing", "letters_two_bodies", "alerts", "alerts_missing", "alerts_two_bodies")
+                    "letters_missing", "letters_two_bodies", "letters_of_other_bytes", "alerts",
+                    "alerts_missing", "alerts_two_bodies")
     }  # fmt: skip
     return {
         "runs": len(ended),

@@ -28,6 +28,12 @@ POISONS = (
 )  # fmt: skip
 """Records that no topic should hold; each must become a dead letter."""
 
+LABEL_POISONS = (
+    b'{"request_id": "x",  "model": "credit", "label": "maybe", "note": "\\u00e9"}',
+    b'{"model": "credit",  "request_id": "x", "labl": 1}',
+)
+"""Labels that mean nothing: read without fault, and dead letters all the same."""
+
 SPREAD_S = 2.0
 """From the first to the second burst of the records of a fault, where the seed says two."""
 
@@ -53,7 +59,8 @@ class Feed:
         for message in make_log(seed, requests, start_s=start_s, span_s=_SPAN_S, models=MODELS):
             messages.append(_odd(message, rng) if rng.random() < _ODD else message)
             if rng.random() < _POISONED:
-                messages.append(Message(message.topic, message.partition, rng.choice(POISONS)))
+                poisons = POISONS + LABEL_POISONS if message.topic == "labels" else POISONS
+                messages.append(Message(message.topic, message.partition, rng.choice(poisons)))
         self._messages = messages
         self._bursts = rng.choice([1, 2])
         self._names = names

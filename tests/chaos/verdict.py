@@ -19,7 +19,7 @@ from monitor.core.times import parse_instant
 from monitor.edges.kafka.connection import KafkaConnection
 from monitor.edges.kafka.topics import read_last
 from monitor.edges.redis.reader import RedisReader
-from tests.chaos.traffic import MODELS, POISONS
+from tests.chaos.traffic import LABEL_POISONS, MODELS, POISONS
 from tests.support.topology import counted
 from tests.support.traffic import Cell, coarser, oracle
 
@@ -49,6 +49,7 @@ class Verdict:
     stubs_off: int = 0
     letters_missing: int = 0
     letters_two_bodies: int = 0
+    letters_of_other_bytes: int = 0
     alerts_missing: int = 0
     alerts_two_bodies: int = 0
     examples: list[str] = field(default_factory=list)
@@ -69,13 +70,13 @@ def judge(
     """
     verdict = Verdict()
     readable: list[tuple[str, int, int, bytes]] = []
-    poisoned: set[tuple[str, int, int]] = set()
+    poisoned: dict[tuple[str, int, int], bytes] = {}
     for kind in ("predictions", "labels"):
         records: Sequence[Any] = read_last(link, names[kind], ALL)
         verdict.records += len(records)
         for record in records:
-            if record.value in POISONS:
-                poisoned.add((names[kind], record.partition, record.offset))
+            if record.value in (*POISONS, *LABEL_POISONS):
+                poisoned[names[kind], record.partition, record.offset] = record.value
             else:
                 readable.append((kind, record.partition, record.offset, _at_its_time(record.value, kafka_ms)))
     verdict.unfed = max(fed - verdict.records, 0)
@@ -133,16 +134,29 @@ def _stubs(
             verdict.examples.append(f"stubs of {model}: expected {expected[model]}, found {len(fields)}")
 
 
-def _letters(verdict: Verdict, poisoned: set[tuple[str, int, int]], records: Sequence[Any]) -> None:
+def _letters(
+    verdict: Verdict, poisoned: Mapping[tuple[str, int, int], bytes], records: Sequence[Any]
+) -> None:
     bodies: dict[tuple[str, int, int], set[bytes]] = {}
     for record in records:
         letter = json.loads(record.value)
-        bodies.setdefault((letter["topic"], letter["partition"], letter["offset"]), set()).add(record.value)
+        place = (letter["topic"], letter["partition"], letter["offset"])
+        bodies.setdefault(place, set()).add(record.value)
+        told = (letter["value_head"], letter["value_bytes"])
+        if place in poisoned and told != _told(poisoned[place]):
+            verdict.letters_of_other_bytes += 1
+            verdict.examples.append(f"dead letter of {place}: {told}, the record is {poisoned[place]!r}")
     verdict.letters = len(poisoned)
-    verdict.letters_missing = len(poisoned ^ bodies.keys())
+    verdict.letters_missing = len(poisoned.keys() ^ bodies.keys())
     verdict.letters_two_bodies = sum(len(found) > 1 for found in bodies.values())
     if verdict.letters_missing:
-        verdict.examples.append(f"dead letters: {sorted(poisoned ^ bodies.keys())[:5]}")
+        verdict.examples.append(f"dead letters: {sorted(poisoned.keys() ^ bodies.keys())[:5]}")
+
+
+def _told(value: bytes) -> tuple[str, int]:
+    """How a record's beginning and its size are told."""
+    head = value[:200].decode("utf-8", "backslashreplace")
+    return head.encode("unicode_escape").decode("ascii")[:600], len(value)
 
 
 def _alerts(verdict: Verdict, records: Sequence[Any], client: Any) -> None:

@@ -106,6 +106,7 @@ def same_predictions(
     rows, rejected = decode_chunk(raw, mapping, known, limits)
     fast = ChunkReader("predictions", mapping, known, limits).read(log)
     assert fast.rejected == rejected
+    assert [one.value for one in rejected] == [values[one.offset] for one in rejected]
     assert fast.probes == Counter(row.model for row in rows if row.probe)
     groups = by_model(rows)
     assert {found.model for found in fast.readable} == set(groups)
@@ -151,6 +152,7 @@ def same_labels(values: Sequence[bytes], mapping: Mapping, known: MappingABC[str
     rows, rejected = decode_chunk(raw, mapping, known, Limits())
     fast = ChunkReader("labels", mapping, known, Limits()).read(log)
     assert fast.rejected == rejected
+    assert [one.value for one in rejected] == [values[one.offset] for one in rejected]
     groups = by_model(rows)
     assert {found.model for found in fast.readable} == set(groups)
     for found in fast.readable:
@@ -158,6 +160,7 @@ def same_labels(values: Sequence[bytes], mapping: Mapping, known: MappingABC[str
         one, refused = label_batch(found, mapping, plan.reading)
         two, law = read_labels(groups[found.model], mapping, plan.reading, found.model)
         assert refused == law
+        assert [one.value for one in refused] == [values[one.offset] for one in refused]
         _same_columns(one, two, ("offsets", "times_ms", "keys", "request_ids", "values"))
     return fast
 

@@ -8,14 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.core.batch import Reading, read_labels, read_predictions
+from monitor.core.batch import Reading, label_batch, read_labels, read_predictions
 from monitor.core.decode import Limits, RawRecord, Unreadable, dead_letter, decode_chunk, event_time_ms
 from monitor.core.errors import MappingError
 from monitor.core.mapping import Mapping, parse_path
+from monitor.core.masking import Masking, hashed
 from monitor.core.records import DeadLetter
 from monitor.core.schema.violations import Code
 from monitor.core.stubs import ModelIdentity
 from monitor.core.tasks import Binary, ClassNames
+from tests.support.two_ways import PLANS, same_labels
 
 PLAIN = Mapping.parse()
 MODELS = {"income": object()}
@@ -60,6 +62,33 @@ def test_an_unreadable_record_is_told_apart_and_its_neighbours_live(
     assert (letter.topic, letter.partition, letter.offset, letter.reason) == ("predictions", 3, 1, reason)
     assert letter.value_bytes == len(value or b"")
     assert letter.value_head.isascii()
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_label_that_means_nothing_is_told_with_the_bytes_it_came_in(compiled: bool) -> None:
+    values = [
+        b'{"request_id": "r-1",   "model": "one", "label": "maybe", "note": "\\u00e9\xc3\xa9"}',
+        b'{"request_id": "r-2", "model": "one", "label": 1}',
+        b'{"request_id": "r-3", "model": "one",  "labl": 1, "note": "' + b"\\u00e9" * 2_000 + b'"}',
+    ]
+    plans = PLANS["violate"]
+    if compiled:
+        read = same_labels(values, PLAIN, plans)
+        (found,) = read.readable
+        _, refused = label_batch(found, PLAIN, READING)
+    else:
+        raw = [RawRecord(value, offset, NOW_MS) for offset, value in enumerate(values)]
+        _, refused = read_labels(decode_chunk(raw, PLAIN, plans, Limits())[0], PLAIN, READING, "one")
+    assert [(one.offset, one.reason) for one in refused] == [
+        (0, Unreadable.UNKNOWN_LABEL), (2, Unreadable.NO_LABEL),
+    ]  # fmt: skip
+    for one in refused:
+        value = values[one.offset]
+        letter = DeadLetter.model_validate_json(dead_letter(one, "labels", 0))
+        assert letter.value_bytes == len(value)
+        assert letter.value_head.encode().decode("unicode_escape") == value[:200].decode()
+        masked = dead_letter(one, "labels", 0, Masking(frozenset({"x"}), b"a key"))
+        assert DeadLetter.model_validate_json(masked).value_head == hashed(b"a key", value)
 
 
 def test_brackets_inside_text_are_not_nesting() -> None:
