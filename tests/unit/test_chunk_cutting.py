@@ -116,3 +116,10 @@ def test_nothing_is_read_before_a_place_is_known(thread: Thread) -> None:
     thread.place_now(1, 0)
     assert ranges(thread.fetch_now(2, 5)) == (5, 11, [5, 6, 8])
     assert thread.log.seeks == [5], "an older epoch never overrides a newer one"
+
+
+def test_what_lies_behind_an_open_transaction_waits(thread: Thread) -> None:
+    thread.log.lso, thread.log.highwater = 11, 700
+    thread.place_now(1, 8)
+    assert ranges(thread.fetch_now(1, 8)) == (8, 11, [8])
+    assert thread.seen_ends == [700]

@@ -139,7 +139,8 @@ class ChunkThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust i
         state = assignment.state_value(tp) if assignment is not None else None
         if cursor is None or state is None or not state.has_valid_position:
             return None
-        end = state.lso if self.app.chunk_config.isolation_level == "read_committed" else state.highwater
+        # Not the last stable offset: behind an open transaction nothing can be read, and all of it waits.
+        end = state.highwater
         if end is not None and end >= 0:
             self.parent_loop.call_soon_threadsafe(
                 self.app.flow.see_end, Partition(tp.topic, tp.partition), end
