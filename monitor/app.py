@@ -258,11 +258,15 @@ class Worker:
             looked_s = None if self._evaluator is None else self._evaluator.looked_s
             asked = {name: prober.done[Work.ROWS] for name, prober in self._probers.items()}
             self._report = self._pulse.take(
-                self._flow.standing, joined=self._flow.joined, looked_s=looked_s, probe_rows=asked
+                self._flow.standing,
+                joined=self._flow.joined,
+                brokers_silent_s=self._flow.brokers_silent_s,
+                looked_s=looked_s,
+                probe_rows=asked,
             )
             try:
                 await self._ingest.watch()
-                await self._store.beat(self._flow.standing)
+                await self._store.beat(self._flow.beats)
                 await self._store.report(self.name, self._report.model_dump_json())
                 self._store_away = False
             except StoreUnavailable:

@@ -50,6 +50,20 @@ class Fence:
     watermark_ms: int = 0
 
 
+class Beat(NamedTuple):
+    """Where a partition stands, as its owner says.
+
+    Attributes:
+        position: next offset to count.
+        end: where the broker said it ends; `position` where that is further.
+        age_s: since the broker said so.
+    """
+
+    position: int
+    end: int
+    age_s: float = 0.0
+
+
 class SeenStub(NamedTuple):
     """A stub as it was read: its value and the generation that holds it."""
 
@@ -284,8 +298,8 @@ class Store(Protocol):
         """All names of a registry with their ids."""
         ...
 
-    async def beat(self, partitions: Mapping[Partition, tuple[int, int]]) -> None:
-        """Say, for owned partitions, (position, end offset) as the broker reports it now."""
+    async def beat(self, partitions: Mapping[Partition, Beat]) -> None:
+        """Say of owned partitions where they stand."""
         ...
 
     async def judged_s(self, model: str) -> int:
@@ -327,8 +341,8 @@ class PartitionState:
     Attributes:
         offset: lowest fence over shards.
         watermark_ms: lowest watermark over shards.
-        caught_up: its owner reported position == end within the last seconds.
-        silent_s: seconds since the owner last reported anything.
+        caught_up: within the last seconds its owner had counted all that the broker had.
+        silent_s: seconds since the broker last told an owner where the partition ends.
     """
 
     offset: int

@@ -38,6 +38,9 @@ UNPUBLISHED_S: Final = 60.0
 STALL_S: Final = 60.0
 """A partition with records to read that stands still for so long is stalled."""
 
+BROKERS_SILENT_S: Final = 10.0
+"""Brokers that have not answered about a partition for so long are away: a fetch takes them 0.25 s."""
+
 EVALUATED_S: Final = 60.0
 """An evaluator that has not finished a look for so long does not look."""
 
@@ -54,6 +57,7 @@ class WorkerReport(BaseModel):
         rejected: reason → records that could not be read.
         lag: records that wait to be read.
         fence_age_s: longest time for which a partition with records to read has stood still.
+        brokers_silent_s: longest time for which the brokers have not answered about a partition.
         flushes: scripts applied.
         flush_ms_p50, flush_ms_p99: how long a flush took lately; None before the first.
         rewinds, conflicts, retries: partitions sent back, flushes computed again, calls repeated.
@@ -72,6 +76,7 @@ class WorkerReport(BaseModel):
     rejected: dict[str, int] = Field(default_factory=dict)
     lag: int = 0
     fence_age_s: float = 0.0
+    brokers_silent_s: float = 0.0
     flushes: int = 0
     flush_ms_p50: float | None = None
     flush_ms_p99: float | None = None
@@ -137,6 +142,7 @@ class Blindness(StrEnum):
 
     NO_WORKER = "no_worker"  # nobody reads
     NOT_EVALUATED = "not_evaluated"  # a model is counted and not judged
+    BROKERS_SILENT = "brokers_silent"  # nobody knows what waits to be read
     STALLED = "stalled"  # records of a partition wait
     UNREADABLE = "unreadable"  # most records of a topic cannot be read
     UNPUBLISHED = "unpublished"  # alerts or dead letters do not get out
@@ -183,6 +189,8 @@ def problems(report: WorkerReport, watched_s: float, *, store_up: bool) -> list[
         found.append("the store does not answer")
     if not report.joined:
         found.append("the consumer group has given it no part yet")
+    if report.brokers_silent_s >= BROKERS_SILENT_S:
+        found.append(brokers_silent_text(report.brokers_silent_s))
     if report.fence_age_s >= STALL_S:
         found.append(f"records wait and none was counted for {report.fence_age_s:.0f} s")
     if report.evaluator_age_s is None:
@@ -231,6 +239,10 @@ def causes(own: OwnHealth, evaluated_s: Mapping[str, float | None], lost_within_
             found.append(Cause(
                 Blindness.NOT_EVALUATED, model, f"{model} {when}", "See the log of a worker."
             ))  # fmt: skip
+    for report in own.live:
+        if report.brokers_silent_s >= BROKERS_SILENT_S:
+            text = brokers_silent_text(report.brokers_silent_s)
+            found.append(Cause(Blindness.BROKERS_SILENT, report.worker, text, BROKERS_ADVICE))
     for topic, (records, rejected) in unreadable(own).items():
         found.append(
             Cause(Blindness.UNREADABLE, topic, unreadable_text(topic, records, rejected), READ_ADVICE)
@@ -252,6 +264,7 @@ READ_ADVICE: Final = (
     "Look at the dead-letter topic for the reasons and compare `kafka.*.mapping` with a record; "
     "`monitor check` tries it on the last records."
 )
+BROKERS_ADVICE: Final = "See that the brokers run, that the partitions have leaders, and the worker's log."
 PUBLISH_ADVICE: Final = (
     "See that the topic exists and that the worker may write to it; its log says why it cannot."
 )
@@ -267,6 +280,11 @@ def unreadable_text(topic: str, records: int, rejected: int) -> str:
         f"{rejected:,} of the last {records:,} records of {topic} could not be read: "
         "what they say is neither counted nor judged"
     )
+
+
+def brokers_silent_text(silent_s: float) -> str:
+    """A sentence about brokers that do not answer."""
+    return f"the brokers have not answered about a partition for {silent_s:.0f} s: nobody knows what waits"
 
 
 def unpublished_text(name: str, outbox: Outbox) -> str:

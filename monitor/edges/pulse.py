@@ -35,6 +35,7 @@ class Pulse:
         standing: Mapping[Partition, tuple[int, int]],
         *,
         joined: bool,
+        brokers_silent_s: float,
         looked_s: float | None,
         probe_rows: Mapping[str, int] | None = None,
     ) -> WorkerReport:
@@ -43,6 +44,7 @@ class Pulse:
         Args:
             standing: of each partition read, (next offset, end).
             joined: the group gave this worker its part.
+            brokers_silent_s: for how long they have not answered about some partition.
             looked_s: when its evaluator last finished a look, on the clock; None before the first.
             probe_rows: model → rows its prober asked.
         """
@@ -62,6 +64,7 @@ class Pulse:
             rejected=reasons,
             lag=sum(end - position for position, end in standing.values()),
             fence_age_s=round(max(ages_s, default=0.0), 1),
+            brokers_silent_s=round(brokers_silent_s, 1),
             flushes=progress.flushes,
             flush_ms_p50=None if median is None else round(median, 2),
             flush_ms_p99=None if high is None else round(high, 2),

@@ -35,6 +35,7 @@ from monitor.edges.redis.payload import Limits, array
 from monitor.ports import (
     EVALUATOR_VIEW,
     LOOKED_FIELD,
+    Beat,
     Fence,
     Flush,
     Outcome,
@@ -118,7 +119,7 @@ async def use(store: RedisStore, reader: RedisReader, again: RedisStore) -> None
     await again.open()
     assert await again.registry("m", "slices") == {"a": 1}
     await again.ids("m", "slices", ["a"], 9)
-    await store.beat({P: (1, 1)})
+    await store.beat({P: Beat(1, 1)})
     assert await store.fences([P]) == {P: [Fence(2, 5)] * store.shards}
     (counts,) = reader.read([KEY])
     assert counts is not None

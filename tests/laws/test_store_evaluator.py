@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from monitor.ports import EVALUATOR_VIEW, JUDGED_FIELD, Flush, Partition, Store
+from monitor.ports import EVALUATOR_VIEW, JUDGED_FIELD, Beat, Flush, Partition, Store
 from tests.laws.store_backends import Backend
 
 Open = Callable[[], Awaitable[Store]]
@@ -84,15 +84,19 @@ async def test_partitions_as_the_evaluator_sees_them(any_backend: Backend, open_
     await store.register({P: 10, Q: 0})
     await store.flush(Flush(0, P, 10, 10, 12, 500))
     await store.flush(Flush(1, P, 10, 10, 11, 400))
-    await store.beat({P: (11, 12)})
+    await store.beat({P: Beat(11, 12)})
     states = reader.partitions()
     assert list(states) == [Q, P]
     assert (states[P].offset, states[P].watermark_ms, states[P].caught_up) == (11, 400, False)
     assert states[P].silent_s < 30
     assert (states[Q].offset, states[Q].caught_up, states[Q].silent_s) == (0, False, float("inf"))
-    await store.beat({P: (12, 12), Q: (0, 0)})
+    await store.beat({P: Beat(12, 12), Q: Beat(0, 0)})
     await store.beat({})
     assert all(state.caught_up for state in reader.partitions().values())
+    await store.beat({P: Beat(12, 12, age_s=60.0)})
+    states = reader.partitions()
+    assert (states[P].caught_up, states[Q].caught_up) == (False, True), "nobody knows what came to P since"
+    assert states[P].silent_s >= 60
     any_backend.lose_shard(1)
     assert reader.partitions()[P].offset == -1
 

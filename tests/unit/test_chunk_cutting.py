@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +27,7 @@ class Log:
     has_valid_position: bool = True
     highwater: int = 0
     lso: int = 0
+    timestamp: int | None = None
     seeks: list[int] = field(default_factory=list)
 
     def drain(self, count: int) -> list[SimpleNamespace]:
@@ -42,16 +44,18 @@ class Thread(ChunkThread):
         self.log = log
         self._cursors = {}
         self.batch = 3
-        self.seen_ends: list[int] = []
-        self.parent_loop = SimpleNamespace(call_soon_threadsafe=lambda call, *args: call(*args))
-        flow = SimpleNamespace(see_end=lambda _partition, end: self.seen_ends.append(end))
+        self.buffered: dict[TP, object] = {}
         options = SimpleNamespace(isolation_level="read_committed", poll_records_max=3)
-        self.app = SimpleNamespace(flow=flow, chunk_config=options)
+        self.app = SimpleNamespace(chunk_config=options)
+
+    @property
+    def _consumer(self) -> Any:
+        return self._ensure_consumer()
 
     def _ensure_consumer(self) -> Any:
-        assignment = SimpleNamespace(state_value=lambda _tp: self.log)
+        assignment = SimpleNamespace(state_value=lambda _tp: self.log, tps=[PLACE])
         subscription = SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
-        fetcher = SimpleNamespace(_records={})
+        fetcher = SimpleNamespace(_records=self.buffered)
         return SimpleNamespace(seek=self._sought, _subscription=subscription, _fetcher=fetcher)
 
     def _sought(self, _tp: TP, offset: int) -> None:
@@ -119,7 +123,19 @@ def test_nothing_is_read_before_a_place_is_known(thread: Thread) -> None:
 
 
 def test_what_lies_behind_an_open_transaction_waits(thread: Thread) -> None:
-    thread.log.lso, thread.log.highwater = 11, 700
+    assert thread.heard() == {}, "no fetch was answered yet"
+    thread.log.lso, thread.log.highwater, thread.log.timestamp = 11, 700, int(1000 * time.time())
     thread.place_now(1, 8)
     assert ranges(thread.fetch_now(1, 8)) == (8, 11, [8])
-    assert thread.seen_ends == [700]
+    assert [(said.end, said.unread) for said in thread.heard().values()] == [(700, False)]
+
+
+@pytest.mark.parametrize("set_by_s", [-3600, 3600])
+def test_what_the_brokers_said_gets_older_whatever_the_clock_of_the_day_is_set_to(
+    thread: Thread, set_by_s: int
+) -> None:
+    thread.log.highwater, thread.log.timestamp = 11, int(1000 * (time.time() + set_by_s))
+    thread.buffered[PLACE] = object()
+    (said,) = thread.heard().values()
+    assert said.at_s < time.monotonic() - 3000
+    assert said.unread

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Mapping
 import pytest
 
 from monitor.edges.kafka.chunks import Bounds, Chunk
-from monitor.edges.kafka.flow import Flow
-from monitor.ports import Partition
+from monitor.edges.kafka.flow import Flow, Heard
+from monitor.ports import Beat, Partition
 
 PLACE = Partition("predictions", 0)
 
@@ -26,9 +26,31 @@ async def lost(_partition: Partition, _fence: int, _earliest: int) -> None:
     raise AssertionError("nothing is lost here")
 
 
+class Transport:
+    """What a transport does for a flow, and a clock."""
+
+    def __init__(self) -> None:
+        self.sought: list[tuple[Partition, int]] = []
+        self.said: dict[Partition, Heard] = {}
+        self.now_s = 0.0
+
+    async def seek_partition(self, partition: Partition, offset: int) -> None:
+        self.sought.append((partition, offset))
+
+    def heard(self) -> Mapping[Partition, Heard]:
+        return self.said
+
+
 @pytest.fixture
-def flow() -> Flow:
-    return Flow(positions, lost)
+def transport() -> Transport:
+    return Transport()
+
+
+@pytest.fixture
+def flow(transport: Transport) -> Flow:
+    made = Flow(positions, lost, lambda: transport.now_s)
+    made.bind(transport)
+    return made
 
 
 class Recorder:
@@ -39,16 +61,46 @@ class Recorder:
         self.seen.append((chunk.start, chunk.next))
 
 
-async def test_a_handled_chunk_moves_the_position(flow: Flow) -> None:
+async def test_a_handled_chunk_moves_the_position(flow: Flow, transport: Transport) -> None:
     epoch, handle = flow.begin_epoch(PLACE), Recorder()
     assert flow.standing == {}
     flow.placed(PLACE, 5)
     await flow.take(chunk(epoch, 5, 9), handle)
-    flow.see_end(PLACE, 12)
+    transport.said[PLACE] = Heard(12, 0.0)
     assert flow.standing == {PLACE: (9, 12)}
     # A broker that reports an end below what was read is not believed.
-    flow.see_end(PLACE, 3)
+    transport.said[PLACE] = Heard(3, 0.0)
     assert flow.standing == {PLACE: (9, 9)}
+
+
+def test_of_a_partition_just_placed_nobody_says_that_it_was_read_to_its_end(
+    flow: Flow, transport: Transport
+) -> None:
+    flow.begin_epoch(PLACE)
+    flow.placed(PLACE, 5)
+    assert (flow.standing, flow.beats) == ({PLACE: (5, 5)}, {})
+    transport.now_s = 1.0
+    transport.said[PLACE] = Heard(12, 0.5)
+    assert flow.beats == {PLACE: Beat(5, 12, 0.5)}
+    flow.revoke(PLACE)
+    assert flow.beats == {}
+
+
+def test_brokers_are_silent_from_the_last_answer_on_or_from_the_placing(
+    flow: Flow, transport: Transport
+) -> None:
+    assert flow.brokers_silent_s == 0.0
+    flow.begin_epoch(PLACE)
+    flow.placed(PLACE, 5)
+    transport.now_s = 4.0
+    assert flow.brokers_silent_s == 4.0
+    transport.said[PLACE] = Heard(5, 3.0)
+    assert flow.brokers_silent_s == 1.0
+    transport.now_s = 30.0
+    assert flow.brokers_silent_s == 27.0
+    assert flow.beats == {PLACE: Beat(5, 5, 27.0)}, "all that they had, half a minute ago"
+    transport.said[PLACE] = Heard(50, 3.0, unread=True)
+    assert flow.brokers_silent_s == 0.0, "not asked: what they sent before is not counted yet"
 
 
 async def test_chunks_of_an_older_epoch_are_dropped(flow: Flow) -> None:
@@ -140,13 +192,6 @@ async def test_the_next_chunk_is_taken_while_one_is_in_hand_and_no_third(flow: F
     assert (len(handle.seen), flow.handled(PLACE)) == (4, 2)
 
 
-async def test_a_rewind_goes_to_the_transport(flow: Flow) -> None:
-    sought = []
-
-    class Seeker:
-        async def seek_partition(self, partition: Partition, offset: int) -> None:
-            sought.append((partition, offset))
-
-    flow.bind(Seeker())
+async def test_a_rewind_goes_to_the_transport(flow: Flow, transport: Transport) -> None:
     await flow.rewind(PLACE, 7)
-    assert sought == [(PLACE, 7)]
+    assert transport.sought == [(PLACE, 7)]

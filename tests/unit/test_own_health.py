@@ -74,6 +74,10 @@ def test_a_worker_is_ready_only_when_all_of_it_is() -> None:
     assert problems(well, 1.0, store_up=True) == []
     assert problems(well, 1.0, store_up=False) == ["the store does not answer"]
     assert len(problems(WorkerReport(worker="w"), 30.0, store_up=False)) == 4
+    deaf = well.model_copy(update={"brokers_silent_s": 12.4})
+    assert problems(deaf, 1.0, store_up=True) == [
+        "the brokers have not answered about a partition for 12 s: nobody knows what waits"
+    ]
     stalled = well.model_copy(update={"fence_age_s": 75.0, "evaluator_age_s": 61.0})
     assert len(problems(stalled, 1.0, store_up=True)) == 2
 
@@ -82,6 +86,13 @@ def test_nobody_at_work_is_a_reason_for_blindness() -> None:
     gone = OwnHealth(NOW_MS, [(WorkerReport(worker="w"), 40.0)])
     assert [str(cause) for cause in causes(gone, {"m": None}, 60)] == ["no_worker", "not_evaluated: m"]
     assert causes(own(), {"m": 1.0}, 60) == []
+
+
+def test_brokers_that_do_not_answer_are_a_reason_for_blindness() -> None:
+    deaf = OwnHealth(NOW_MS, [(WorkerReport(worker="w", brokers_silent_s=12.4), 0.5)])
+    (cause,) = causes(deaf, {}, 60)
+    assert str(cause) == "brokers_silent: w"
+    assert "12 s" in cause.text
 
 
 def test_a_heartbeat_says_how_far_and_how_blind() -> None:

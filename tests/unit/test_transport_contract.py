@@ -85,7 +85,7 @@ def test_what_is_overridden_exists() -> None:
             "_place_by_fences",
             "_try_place",
         }
-        added |= {"_bounds", "_judge", "_read_end"}
+        added |= {"_bounds", "_judge", "_read_end", "heard"}
         assert {name for name in own - added if not hasattr(theirs, name)} == set()
 
 
@@ -111,6 +111,14 @@ def test_a_drained_buffer_moves_the_position_before_anything_else_runs() -> None
     assert "await" not in inspect.getsource(fetcher.FetchResult.getall)
     drained = inspect.getsource(fetcher.Fetcher.fetched_records)
     assert "if drained or not timeout:\n                return drained" in drained
+
+
+def test_an_answered_fetch_says_where_the_partition_ends_and_when_that_was() -> None:
+    answered = inspect.getsource(fetcher.Fetcher._proc_fetch_request)
+    assert answered.index("tp_state.highwater = highwater") < answered.index("tp_state.timestamp = now_ms")
+    begun = inspect.getsource(subscription_state.TopicPartitionState.__init__)
+    assert "self.highwater = None" in begun
+    assert "self.timestamp = None" in begun
 
 
 def test_a_seek_discards_what_was_fetched_before() -> None:

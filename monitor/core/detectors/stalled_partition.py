@@ -71,7 +71,8 @@ def _finding(
         began_ms=since_ms,
         at_ms=now_ms,
         summary=f"partition {partition.number} of {partition.topic} has stood at offset {partition.offset} "
-        f"for {stood_s:.0f} s with records waiting: no metric or alert can get past it",
-        advice="See whether a worker owns the partition, and its log.",
+        f"for {stood_s:.0f} s, not known to be read to its end: no metric or alert can get past it",
+        advice="See whether the brokers answer and a worker owns the partition, and its log; whether a "
+        "producer holds a transaction open.",
         values={"offset": partition.offset, "stall_s": config.stall_s},
     )

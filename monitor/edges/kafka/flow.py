@@ -7,11 +7,12 @@ transport places partitions through it). All of it runs on the worker's event lo
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from monitor.edges.kafka.chunks import Bounds, Chunk
-from monitor.ports import Partition
+from monitor.ports import Beat, Partition
 
 _IN_HAND_MAX: Final = 2
 
@@ -29,11 +30,29 @@ It may be told again when placing the partition has to be repeated.
 """
 
 
+class Heard(NamedTuple):
+    """What the brokers last said of a partition.
+
+    Attributes:
+        end: offset after its last record, of an open transaction too.
+        at_s: when they said so, on the clock that never goes back.
+        unread: records of it were fetched and wait, so it is not asked about.
+    """
+
+    end: int
+    at_s: float
+    unread: bool = False
+
+
 class Seeker(Protocol):
-    """The transport's side of a rewind."""
+    """The transport's side of a rewind, and what it hears."""
 
     async def seek_partition(self, partition: Partition, offset: int) -> None:
         """Read `partition` from `offset` on; nothing when it is not assigned here."""
+        ...
+
+    def heard(self) -> Mapping[Partition, Heard]:
+        """Of each assigned partition of which the brokers have said anything since."""
         ...
 
 
@@ -43,6 +62,7 @@ class Flow:
     Args:
         positions: see `Positions`.
         lost: see `Lost`.
+        monotonic_s: the clock that never goes back.
 
     Attributes:
         joined: an assignment was received and no rebalance is under way.
@@ -50,19 +70,22 @@ class Flow:
         failure: the error that ends the worker, once there is one.
     """
 
-    def __init__(self, positions: Positions, lost: Lost) -> None:
+    def __init__(
+        self, positions: Positions, lost: Lost, monotonic_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self.positions = positions
         self.lost = lost
         self.joined = False
         self.store_away = False
         self.failure: BaseException | None = None
+        self._monotonic_s = monotonic_s
         self._failed = asyncio.Event()
         self._closing = False
         self._in_hand: dict[Partition, int] = {}
         self._released = asyncio.Event()
         self._epochs: dict[Partition, int] = {}
         self._handled: dict[Partition, int] = {}
-        self._ends: dict[Partition, int] = {}
+        self._placed_s: dict[Partition, float] = {}
         self._seeker: Seeker | None = None
 
     def bind(self, seeker: Seeker) -> None:
@@ -84,16 +107,45 @@ class Flow:
     @property
     def standing(self) -> dict[Partition, tuple[int, int]]:
         """Of each partition assigned and placed: (next offset to handle, end as last reported)."""
+        heard = self._heard()
         return {
-            partition: (position, max(position, self._ends.get(partition, position)))
+            partition: (position, max(position, heard[partition].end if partition in heard else position))
             for partition, position in self._handled.items()
         }
+
+    @property
+    def beats(self) -> dict[Partition, Beat]:
+        """Where each partition stands, of those whose end was heard of.
+
+        One just placed is left out: that its first fetch is not answered does not mean that nothing waits.
+        """
+        heard, now_s = self._heard(), self._monotonic_s()
+        return {
+            partition: Beat(position, max(position, said.end), max(now_s - said.at_s, 0.0))
+            for partition, position in self._handled.items()
+            if (said := heard.get(partition)) is not None
+        }
+
+    @property
+    def brokers_silent_s(self) -> float:
+        """For how long the brokers have not answered about some partition that was asked for."""
+        heard, now_s = self._heard(), self._monotonic_s()
+        since_s = [
+            max(placed_s, said.at_s if said is not None else placed_s)
+            for partition, placed_s in self._placed_s.items()
+            if (said := heard.get(partition)) is None or not said.unread
+        ]
+        return max(now_s - min(since_s, default=now_s), 0.0)
+
+    def _heard(self) -> Mapping[Partition, Heard]:
+        return {} if self._seeker is None else self._seeker.heard()
 
     def begin_epoch(self, partition: Partition) -> int:
         """A new epoch: everything fetched before is stale."""
         epoch = self._epochs.get(partition, 0) + 1
         self._epochs[partition] = epoch
         self._handled.pop(partition, None)
+        self._placed_s.pop(partition, None)
         return epoch
 
     def is_epoch(self, partition: Partition, epoch: int) -> bool:
@@ -103,15 +155,11 @@ class Flow:
     def placed(self, partition: Partition, position: int) -> None:
         """The partition is read from `position` on."""
         self._handled[partition] = position
-
-    def see_end(self, partition: Partition, end: int) -> None:
-        """The broker reported the end of a partition."""
-        self._ends[partition] = end
+        self._placed_s[partition] = self._monotonic_s()
 
     def revoke(self, partition: Partition) -> None:
         """The partition is no longer ours."""
         self.begin_epoch(partition)
-        self._ends.pop(partition, None)
 
     def handled(self, partition: Partition) -> int | None:
         """Next offset to handle, None when the partition is not placed."""

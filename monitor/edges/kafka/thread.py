@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -16,6 +17,7 @@ from faust.types import TP
 
 from monitor.edges.kafka.batches import Arrivals
 from monitor.edges.kafka.chunks import Chunk
+from monitor.edges.kafka.flow import Heard
 from monitor.edges.kafka.options import KafkaWorkerConfig
 from monitor.ports import Partition
 
@@ -134,21 +136,34 @@ class ChunkThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust i
     def _cut(self, consumer: Any, tp: TP, records: Iterable[Any]) -> Chunk | None:
         """The chunk from the cursor to the consumer's position; None where that did not move."""
         cursor = self._cursors.get(tp)
-        subscription = consumer._subscription.subscription  # noqa: SLF001 - aiokafka tells positions to nobody else
-        assignment = subscription.assignment if subscription is not None else None
+        assignment = _assignment(consumer)
         state = assignment.state_value(tp) if assignment is not None else None
         if cursor is None or state is None or not state.has_valid_position:
             return None
-        # Not the last stable offset: behind an open transaction nothing can be read, and all of it waits.
-        end = state.highwater
-        if end is not None and end >= 0:
-            self.parent_loop.call_soon_threadsafe(
-                self.app.flow.see_end, Partition(tp.topic, tp.partition), end
-            )
         if state.position <= cursor.position:
             return None
         self._cursors[tp] = Cursor(cursor.epoch, state.position)
         return Chunk(tp.topic, tp.partition, cursor.epoch, cursor.position, state.position, list(records))
+
+    def heard(self) -> dict[Partition, Heard]:
+        """See `Seeker.heard`. From any thread and without waiting: whatever this one is held up by."""
+        consumer = self._consumer
+        assignment = _assignment(consumer) if consumer is not None else None
+        if assignment is None:
+            return {}
+        now_s, now_ms = time.monotonic(), 1000 * time.time()
+        found = {}
+        for tp in assignment.tps:
+            state = assignment.state_value(tp)
+            # Set when a fetch was answered, the end first; None before the first answer.
+            answered_ms = state.timestamp if state is not None else None
+            if answered_ms is not None and state.highwater is not None and state.highwater >= 0:
+                # A clock set back makes it look old until the next answer, never young.
+                age_s = abs(now_ms - answered_ms) / 1000
+                # Not the last stable offset: behind an open transaction all records wait.
+                unread = tp in consumer._fetcher._records  # noqa: SLF001
+                found[Partition(tp.topic, tp.partition)] = Heard(state.highwater, now_s - age_s, unread)
+        return found
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Commit as a hint: a failure is worth a line, not a worker (Faust would crash)."""
@@ -162,6 +177,12 @@ class ChunkThread(stock.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust i
             log.info("offsets were not committed", extra={"reason": repr(error)})
             return False
         return True
+
+
+def _assignment(consumer: Any) -> Any:
+    """What aiokafka keeps of the assigned partitions, which it tells nobody else; None without one."""
+    subscription = consumer._subscription.subscription  # noqa: SLF001
+    return subscription.assignment if subscription is not None else None
 
 
 def _hand_on_batches(consumer: Any) -> None:

@@ -25,7 +25,7 @@ from faust.types import TP, ConsumerMessage
 
 from monitor.core.errors import PositionRefused, StoreUnavailable
 from monitor.edges.kafka.chunks import Bounds, Chunk
-from monitor.edges.kafka.flow import Flow
+from monitor.edges.kafka.flow import Flow, Heard
 from monitor.edges.kafka.options import KafkaWorkerConfig
 from monitor.edges.kafka.thread import FETCH_WAIT_MS, UNPLACED_PAUSE_S, ChunkThread, Cursor, Seek
 from monitor.ports import Partition
@@ -175,6 +175,10 @@ class Consumer(stock.Consumer):  # type: ignore[misc] # Faust is untyped
         if tp in self.assignment():
             epochs = self._begin_epochs([tp])
             await self._seek_all(epochs, {tp: (offset, offset)})
+
+    def heard(self) -> dict[Partition, Heard]:
+        """See `Seeker.heard`."""
+        return self._thread.heard()
 
     def _begin_epochs(self, tps: Iterable[TP]) -> dict[TP, int]:
         epochs = {}

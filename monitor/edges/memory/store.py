@@ -18,6 +18,7 @@ from monitor.edges.memory.reader import MemoryReader
 from monitor.ports import (
     EVALUATOR_VIEW,
     JUDGED_FIELD,
+    Beat,
     Fence,
     Flush,
     FlushResult,
@@ -161,10 +162,12 @@ class MemoryStore:
         """See `monitor.ports.Store.registry`."""
         return dict(self.contents.ids[model, family])
 
-    async def beat(self, partitions: Mapping[Partition, tuple[int, int]]) -> None:
+    async def beat(self, partitions: Mapping[Partition, Beat]) -> None:
         """See `monitor.ports.Store.beat`."""
-        for partition, (position, end) in partitions.items():
-            self.contents.beats[partition] = (position, end, self.contents.clock.now_ms())
+        now_ms = self.contents.clock.now_ms()
+        for partition, beat in partitions.items():
+            at_ms = now_ms - round(1000 * beat.age_s)
+            self.contents.beats[partition] = (beat.position, beat.end, at_ms)
 
     async def judged_s(self, model: str) -> int:
         """See `monitor.ports.Store.judged_s`."""

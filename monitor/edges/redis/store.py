@@ -26,6 +26,7 @@ from monitor.edges.redis.registry import Registry
 from monitor.ports import (
     EVALUATOR_VIEW,
     JUDGED_FIELD,
+    Beat,
     Fence,
     Flush,
     FlushResult,
@@ -241,12 +242,12 @@ class RedisStore:
         """See `monitor.ports.Store.registry`."""
         return await self._registry.all(model, family)
 
-    async def beat(self, partitions: Mapping[Partition, tuple[int, int]]) -> None:
+    async def beat(self, partitions: Mapping[Partition, Beat]) -> None:
         """See `monitor.ports.Store.beat`."""
         if partitions:
             flat = [
-                item for partition, (position, end) in partitions.items()
-                for item in (str(partition), f"{position}:{end}")
+                item for partition, beat in partitions.items()
+                for item in (str(partition), f"{beat.position}:{beat.end}", round(1000 * beat.age_s))
             ]  # fmt: skip
             await self._link.script("beat", [keys.BEATS], *flat)
 
