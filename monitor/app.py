@@ -259,6 +259,7 @@ class Worker:
             asked = {name: prober.done[Work.ROWS] for name, prober in self._probers.items()}
             self._report = self._pulse.take(
                 self._flow.standing,
+                self._flow.unplaced,
                 joined=self._flow.joined,
                 brokers_silent_s=self._flow.brokers_silent_s,
                 looked_s=looked_s,

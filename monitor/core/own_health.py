@@ -56,7 +56,7 @@ class WorkerReport(BaseModel):
         records: records counted.
         rejected: reason → records that could not be read.
         lag: records that wait to be read.
-        fence_age_s: longest time for which a partition with records to read has stood still.
+        fence_age_s: longest time for which a partition not read to its end has stood still.
         brokers_silent_s: longest time for which the brokers have not answered about a partition.
         flushes: scripts applied.
         flush_ms_p50, flush_ms_p99: how long a flush took lately; None before the first.
@@ -192,7 +192,7 @@ def problems(report: WorkerReport, watched_s: float, *, store_up: bool) -> list[
     if report.brokers_silent_s >= BROKERS_SILENT_S:
         found.append(brokers_silent_text(report.brokers_silent_s))
     if report.fence_age_s >= STALL_S:
-        found.append(f"records wait and none was counted for {report.fence_age_s:.0f} s")
+        found.append(f"a partition is not read to its end and has stood still for {report.fence_age_s:.0f} s")
     if report.evaluator_age_s is None:
         found.append("no model was judged yet")
     elif report.evaluator_age_s > EVALUATED_S:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from monitor.core.own_health import RECENT_S, WorkerReport
 from monitor.edges.flush_times import FlushTimes
@@ -33,6 +33,7 @@ class Pulse:
     def take(
         self,
         standing: Mapping[Partition, tuple[int, int]],
+        unplaced: Collection[Partition],
         *,
         joined: bool,
         brokers_silent_s: float,
@@ -43,6 +44,7 @@ class Pulse:
 
         Args:
             standing: of each partition read, (next offset, end).
+            unplaced: partitions given to this worker that are not read yet.
             joined: the group gave this worker its part.
             brokers_silent_s: for how long they have not answered about some partition.
             looked_s: when its evaluator last finished a look, on the clock; None before the first.
@@ -50,7 +52,7 @@ class Pulse:
         """
         now_s = self._clock.monotonic_s()
         progress = self._progress
-        ages_s = self._ages_s(standing, now_s)
+        ages_s = self._ages_s(standing, unplaced, now_s)
         median, high = self._flushes.quantiles_ms()
         reasons: dict[str, int] = {}
         for (_, reason), count in progress.rejected.items():
@@ -76,9 +78,11 @@ class Pulse:
             probe_rows=dict(probe_rows or {}),
         )
 
-    def _ages_s(self, standing: Mapping[Partition, tuple[int, int]], now_s: float) -> list[float]:
-        """Seconds that each partition with records to read has stood still."""
-        moved = {}
+    def _ages_s(
+        self, standing: Mapping[Partition, tuple[int, int]], unplaced: Collection[Partition], now_s: float
+    ) -> list[float]:
+        """Seconds that each partition with records to read, or not read yet, has stood still."""
+        moved = {partition: self._standing.get(partition, (-1, now_s)) for partition in unplaced}
         for partition, (position, end) in standing.items():
             before, since_s = self._standing.get(partition, (-1, now_s))
             moved[partition] = (position, now_s if position != before or position >= end else since_s)

@@ -63,8 +63,9 @@ class Recorder:
 
 async def test_a_handled_chunk_moves_the_position(flow: Flow, transport: Transport) -> None:
     epoch, handle = flow.begin_epoch(PLACE), Recorder()
-    assert flow.standing == {}
+    assert (flow.standing, flow.unplaced) == ({}, {PLACE})
     flow.placed(PLACE, 5)
+    assert flow.unplaced == set()
     await flow.take(chunk(epoch, 5, 9), handle)
     transport.said[PLACE] = Heard(12, 0.0)
     assert flow.standing == {PLACE: (9, 12)}
@@ -112,6 +113,7 @@ async def test_chunks_of_an_older_epoch_are_dropped(flow: Flow) -> None:
     await flow.take(chunk(new, 0, 3), handle)
     assert handle.seen == [(0, 3)]
     flow.revoke(PLACE)
+    assert flow.unplaced == set()
     await flow.take(chunk(new, 3, 8), handle)
     assert handle.seen == [(0, 3)]
     assert flow.standing == {}

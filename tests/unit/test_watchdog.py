@@ -164,3 +164,25 @@ async def test_a_partition_that_comes_back_has_its_time_again() -> None:
             world.flow.revoke(PLACE)
 
     assert await World(life).bitten_s() is None
+
+
+async def test_a_partition_that_is_never_placed_is_bitten() -> None:
+    def life(world: World) -> None:
+        if world.now_s < 30:
+            world.flow.begin_epoch(PLACE)
+
+    bitten_s = await World(life).bitten_s()
+    assert bitten_s is not None
+    assert STALL_S <= bitten_s <= 1.5 * STALL_S
+
+
+async def test_a_partition_sent_back_again_and_again_is_bitten() -> None:
+    def life(world: World) -> None:
+        world.end = 100
+        world.flow.begin_epoch(PLACE)
+        if world.now_s % 20 < 10:
+            world.flow.placed(PLACE, 7)
+
+    bitten_s = await World(life).bitten_s()
+    assert bitten_s is not None
+    assert bitten_s <= 2 * STALL_S

@@ -86,6 +86,7 @@ class Flow:
         self._epochs: dict[Partition, int] = {}
         self._handled: dict[Partition, int] = {}
         self._placed_s: dict[Partition, float] = {}
+        self._unplaced: set[Partition] = set()
         self._seeker: Seeker | None = None
 
     def bind(self, seeker: Seeker) -> None:
@@ -112,6 +113,11 @@ class Flow:
             partition: (position, max(position, heard[partition].end if partition in heard else position))
             for partition, position in self._handled.items()
         }
+
+    @property
+    def unplaced(self) -> frozenset[Partition]:
+        """Partitions assigned of which nobody could say yet where to begin: they are not read."""
+        return frozenset(self._unplaced)
 
     @property
     def beats(self) -> dict[Partition, Beat]:
@@ -146,6 +152,7 @@ class Flow:
         self._epochs[partition] = epoch
         self._handled.pop(partition, None)
         self._placed_s.pop(partition, None)
+        self._unplaced.add(partition)
         return epoch
 
     def is_epoch(self, partition: Partition, epoch: int) -> bool:
@@ -156,10 +163,12 @@ class Flow:
         """The partition is read from `position` on."""
         self._handled[partition] = position
         self._placed_s[partition] = self._monotonic_s()
+        self._unplaced.discard(partition)
 
     def revoke(self, partition: Partition) -> None:
         """The partition is no longer ours."""
         self.begin_epoch(partition)
+        self._unplaced.discard(partition)
 
     def handled(self, partition: Partition) -> int | None:
         """Next offset to handle, None when the partition is not placed."""

@@ -1,5 +1,7 @@
 """Ends a worker that has records to read and makes no progress, because nothing inside would notice.
 
+A partition that was assigned and never placed stands still, too: what waits there nobody knows.
+
 Outages that are known are waited out: the store is away (said by the caller), or the brokers are (their end
 offsets, asked over a connection of its own, cannot be had). A transaction marker at the tail is no lag: the
 position moves past it.
@@ -75,10 +77,9 @@ class Watchdog:
             return f"not let into the group for {waited_s:.0f} s" if waited_s >= self._join_s else None
         self._out_since_s = None
         standing = self._flow.standing
-        self._at = {partition: at for partition, at in self._at.items() if partition in standing}
-        self._since_s = {
-            partition: at_s for partition, at_s in self._since_s.items() if partition in standing
-        }
+        ours = standing.keys() | self._flow.unplaced
+        self._at = {partition: at for partition, at in self._at.items() if partition in ours}
+        self._since_s = {partition: at_s for partition, at_s in self._since_s.items() if partition in ours}
         for partition, (position, _) in standing.items():
             moved = position > self._at.get(partition, position)
             if moved:
@@ -87,10 +88,14 @@ class Watchdog:
                 self._since_s[partition] = now_s
             self._at[partition] = position
         patience_s = self._stall_s * (_TURNS if now_s - self._moved_s < self._stall_s else 1)
-        for partition, (position, _) in standing.items():
+        for partition in sorted(ours):
             waited_s = now_s - self._since_s.setdefault(partition, now_s)
-            if waited_s >= patience_s:
+            if waited_s < patience_s:
+                continue
+            if partition in standing:
+                position = standing[partition][0]
                 return f"{partition} stands at {position} of {ends[partition]} for {waited_s:.0f} s"
+            return f"nobody could say for {waited_s:.0f} s where to begin with {partition}"
         return None
 
     def _forgive(self) -> None:

@@ -113,7 +113,7 @@ def _of_worker(state: WorkerState) -> Iterator[Family]:
         [({"topic": t, "partition": str(n)}, lag) for (t, n), lag in sorted(state.lag.items())],
     )  # fmt: skip
     yield Family(
-        "monitor_fence_age_seconds", "gauge", "Longest time a partition with records to read stood still.",
+        "monitor_fence_age_seconds", "gauge", "Longest time a partition not read to its end stood still.",
         [({}, report.fence_age_s)],
     )  # fmt: skip
     quantiles = {"0.5": report.flush_ms_p50, "0.99": report.flush_ms_p99}
