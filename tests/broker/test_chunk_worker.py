@@ -290,6 +290,36 @@ async def test_deleted_records_are_told_and_stepped_over(apache: str, make_topic
     assert worker.log.counted[place] == [*range(600, 700), *range(900, 1_000)]
 
 
+async def test_what_was_fetched_before_retention_overtook_is_counted_and_the_loss_told_once(
+    apache: str, make_topic: MakeTopic
+) -> None:
+    topic = make_topic()
+    for start in range(0, 1_000, 50):
+        feed(apache, topic, 50, start=start)  # a batch each, which is fetched whole
+    place = Partition(topic, 0)
+    held, released = asyncio.Event(), asyncio.Event()
+
+    async def before(_chunk: Chunk) -> None:
+        held.set()
+        await released.wait()
+        await asyncio.sleep(0.3)  # slower than a fetch that is refused
+
+    narrow = {"poll_records_max": 10, "fetch_bytes_max": 4_096, "buffered_chunks_max": 8}
+    worker = Worker(config(apache, topic, **narrow), FencedLog(), before)
+    async with running(worker):
+        await asyncio.wait_for(held.wait(), 60)
+        await asyncio.sleep(1)  # more is fetched, and queued behind the chunk in hand
+        admin = KafkaAdminClient(bootstrap_servers=apache)
+        admin.delete_records({TopicPartition(topic, 0): 900})
+        admin.close()
+        released.set()
+        await worker.until(lambda: worker.log.fences[place] == 1_000)
+    ((_, fence, earliest),) = worker.lost
+    assert (fence >= 50, earliest) == (True, 900)
+    assert worker.log.counted[place] == [*range(fence), *range(900, 1_000)]
+    assert joins(worker.chunks)
+
+
 async def test_holes_of_transactions_lie_inside_chunks(apache: str, make_topic: MakeTopic) -> None:
     topic = make_topic()
     producer = KafkaProducer(bootstrap_servers=apache, transactional_id=topic)

@@ -95,8 +95,12 @@ class Consumer(stock.Consumer):  # type: ignore[misc] # Faust is untyped
             fetched = await self._thread.fetch(due, timeout)
         except OffsetOutOfRangeError as error:
             # What is not as it was when asked has a rebalance or a rewind in between.
-            unmoved = (TP(*tp) for tp in error.args[0] if tp in due and self._due.get(tp) == due[tp])
-            self._replace({tp: due[tp].position for tp in unmoved})
+            unmoved = [TP(*tp) for tp in error.args[0] if tp in due and self._due.get(tp) == due[tp]]
+            # What was fetched before is counted first: a new place would throw it away.
+            counted = [tp for tp in unmoved if self._flow.handled(_partition(tp)) == due[tp].position]
+            self._replace(counted)
+            if not counted:
+                await asyncio.sleep(UNPLACED_PAUSE_S)
             return {}
         return {tp: [chunk] for tp, chunk in fetched.items() if self._arrived(tp, chunk)}
 
@@ -197,34 +201,30 @@ class Consumer(stock.Consumer):  # type: ignore[misc] # Faust is untyped
                 self._flow.placed(partition, start)
                 self._committed_offset[tp] = None
 
-    def _replace(self, positions: Mapping[TP, int]) -> None:
-        """Judge positions that the broker calls out of range, then read on."""
-        wanted = {_partition(tp): position for tp, position in positions.items()}
-        epochs = self._begin_epochs(positions)
+    def _replace(self, tps: Iterable[TP]) -> None:
+        """Judge fences of partitions whose position the broker calls out of range, then read on."""
+        epochs = self._begin_epochs(tps)
+        if epochs:
+            self.add_future(self._place_by_fences(epochs))
 
-        async def known(_bounds: Mapping[Partition, Bounds]) -> Mapping[Partition, int]:
-            return wanted
-
-        self.add_future(self._place_by_fences(epochs, known))
-
-    async def _place_by_fences(self, epochs: Mapping[TP, int], positions: Any = None) -> None:
+    async def _place_by_fences(self, epochs: Mapping[TP, int]) -> None:
         try:
             await self._flow.settle(_partition(tp) for tp in epochs)
             while True:
-                if await self._try_place(epochs, positions or self._flow.positions):
+                if await self._try_place(epochs):
                     return
                 await asyncio.sleep(_RETRY_PAUSE_S)
         except Exception as error:  # noqa: BLE001 - reading on without a position would lose records
             self._flow.fail(error)
 
-    async def _try_place(self, epochs: Mapping[TP, int], positions: Any) -> bool:
+    async def _try_place(self, epochs: Mapping[TP, int]) -> bool:
         """True when nothing is left to place."""
         try:
             tps = [tp for tp, epoch in epochs.items() if self._flow.is_epoch(_partition(tp), epoch)]
             if not tps:
                 return True
             bounds = await self._bounds(tps)
-            wanted = await positions(bounds)
+            wanted = await self._flow.positions(bounds)
             offsets = {
                 tp: await self._judge(tp, wanted[_partition(tp)], bounds[_partition(tp)]) for tp in tps
             }
