@@ -107,6 +107,7 @@ class Worker:
             if source.start == "latest"
             for topic in source.topics
         }
+        self._cluster = ""
         self._first_partitions: dict[str, int] = {}
         self._store_away = True
         self._pulse = Pulse(self.name, self._ingest.progress, self._ingest.flush_times, self._clock)
@@ -136,7 +137,7 @@ class Worker:
         try:
             async with self._web(), alerts, letters, running_loops(*loops), _thread(evaluator):
                 log.info("worker started", extra={"worker": self.name, "topics": list(self._config.topics)})
-                return await run_worker(app, outage=lambda: self._store_away)
+                return await run_worker(app, outage=lambda: self._store_away, recognise=self._recognise)
         finally:
             for client in self._clients:
                 await client.close()
@@ -194,10 +195,9 @@ class Worker:
                 log.warning("waiting for the store: %s", error)
                 await self._clock.sleep(1.0)
         names = list(self._config.topics)
-        cluster = await asyncio.to_thread(topics.cluster_id, self._config.connection)
-        ids = await asyncio.to_thread(topics.topic_ids, self._config.connection, names)
-        await self._store.bind(cluster, ids)
-        found = await asyncio.to_thread(topics.partitions, self._config.connection, names)
+        self._cluster = await asyncio.to_thread(topics.cluster_id, self._config.connection)
+        found, ids = await asyncio.to_thread(topics.identified, self._config.connection, names)
+        await self._store.bind(self._cluster, ids)
         self._first_partitions = await self._store.first_partitions(Counter(p.topic for p in found))
 
     async def _new_evaluator(self) -> Evaluator:
@@ -234,7 +234,23 @@ class Worker:
     async def _answered(self, call: Callable[[], Awaitable[Any]]) -> Any:
         return await until_answered(call, self._clock, lambda: None)
 
+    async def _recognise(self, topic_ids: Mapping[str, str]) -> None:
+        with contextlib.suppress(StoreUnavailable):  # asked again soon
+            await self._bind(topic_ids)
+
+    async def _bind(self, topic_ids: Mapping[str, str]) -> None:
+        """Refuse a topic that was deleted and made anew while it was read: the fences are not of it.
+
+        Raises:
+            StoreRefused: the ids on record are others.
+        """
+        # A cluster that is being upgraded has brokers that know none.
+        known = {name: topic_id for name, topic_id in topic_ids.items() if topic_id}
+        await self._store.bind(self._cluster, known)
+
     async def _positions(self, bounds: Mapping[Partition, Bounds]) -> Mapping[Partition, int]:
+        names = sorted({partition.topic for partition in bounds})
+        await self._bind(await asyncio.to_thread(topics.topic_ids, self._config.connection, names))
         first = self._first_partitions
         starts = {
             # All that lies in a partition that was added came after the start, whatever the settings say.

@@ -175,7 +175,9 @@ class Rebuilder(Worker):
         try:
             loops = (self._watch(), self._follow(present, target))
             async with running_loops(*loops):
-                return await run_worker(app, outage=lambda: self._store_away, stop=self._stop)
+                return await run_worker(
+                    app, outage=lambda: self._store_away, stop=self._stop, recognise=self._recognise
+                )
         finally:
             present.close()
             target.close()

@@ -12,7 +12,7 @@ import aiokafka
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
-from monitor.core.errors import KafkaError, PositionRefused, StoreUnavailable
+from monitor.core.errors import KafkaError, PositionRefused, StoreRefused, StoreUnavailable
 from monitor.edges.kafka import unpacking
 from monitor.edges.kafka.chunks import Bounds, Chunk
 from monitor.edges.kafka.connection import KafkaConnection
@@ -242,6 +242,40 @@ async def test_a_fence_beyond_the_end_is_refused(kafka: str, make_topic: MakeTop
     assert "5000" in str(worker.flow.failure)
     assert "100" in str(worker.flow.failure)
     assert not worker.chunks
+
+
+async def test_topics_are_recognised_for_as_long_as_they_are_read(kafka: str, make_topic: MakeTopic) -> None:
+    topic = make_topic()
+    seen: list[Mapping[str, str]] = []
+
+    async def recognise(topic_ids: Mapping[str, str]) -> None:
+        seen.append(topic_ids)
+        if len(seen) == 3:
+            raise StoreRefused("made anew")
+
+    worker = Worker(config(kafka, topic, stall_s=6.0), FencedLog())
+    assert await run_worker(worker.app, stop=worker.stop, recognise=recognise) == 1
+    assert [list(topic_ids) for topic_ids in seen] == [[topic]] * 3
+    assert "made anew" in str(worker.flow.failure)
+
+
+async def test_brokers_that_say_too_little_of_a_partition_are_waited_for(
+    kafka: str, make_topic: MakeTopic
+) -> None:
+    topic = make_topic()
+    feed(kafka, topic, 100)
+
+    class Unsaid(Worker):
+        async def positions(self, bounds: Mapping[Partition, Bounds]) -> Mapping[Partition, int]:
+            if len(self.placed) < 2:
+                self.placed.append(bounds)
+                raise KafkaError("no answer")
+            return await super().positions(bounds)
+
+    worker = Unsaid(config(kafka, topic), FencedLog())
+    async with running(worker):
+        await worker.until(lambda: worker.log.total == 100)
+    assert len(worker.placed) == 3
 
 
 async def test_a_store_that_is_away_is_waited_for(kafka: str, make_topic: MakeTopic) -> None:

@@ -20,7 +20,7 @@ Positions = Callable[[Mapping[Partition, Bounds]], Awaitable[Mapping[Partition, 
 """Given what the broker keeps of the partitions just assigned, answers where to read each of them from.
 
 It reads the store's fences, and registers partitions never seen before at their earliest offset.
-`StoreUnavailable` is waited out; any other error ends the process.
+`StoreUnavailable` and `KafkaError` are waited out; any other error ends the process.
 """
 
 Lost = Callable[[Partition, int, int], Awaitable[None]]

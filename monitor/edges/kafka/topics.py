@@ -153,9 +153,7 @@ def topic_ids(connection: KafkaConnection, topics: Sequence[str]) -> dict[str, s
     Raises:
         KafkaError: a topic is missing, or the brokers cannot be reached.
     """
-    with _admin(connection, "asking for topics") as admin:
-        described = _describe(admin, topics, connection)
-    return {name: str(entry["topic_id"] or "") for name, entry in described.items()}
+    return identified(connection, topics)[1]
 
 
 def partitions(connection: KafkaConnection, topics: Sequence[str]) -> list[Partition]:
@@ -164,13 +162,23 @@ def partitions(connection: KafkaConnection, topics: Sequence[str]) -> list[Parti
     Raises:
         KafkaError: a topic is missing, or the brokers cannot be reached.
     """
+    return identified(connection, topics)[0]
+
+
+def identified(connection: KafkaConnection, topics: Sequence[str]) -> tuple[list[Partition], dict[str, str]]:
+    """Every partition of the topics, sorted, and the id of each topic, as `topic_ids`.
+
+    Raises:
+        KafkaError: a topic is missing, or the brokers cannot be reached.
+    """
     with _admin(connection, "asking for partitions") as admin:
         described = _describe(admin, topics, connection)
-    return sorted(
+    found = sorted(
         Partition(name, int(part["partition_index"]))
         for name, entry in described.items()
         for part in entry["partitions"]
     )
+    return found, {name: str(entry["topic_id"] or "") for name, entry in described.items()}
 
 
 def ensure_topics(connection: KafkaConnection, specs: Iterable[TopicSpec]) -> list[str]:

@@ -23,7 +23,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP, ConsumerMessage
 
-from monitor.core.errors import PositionRefused, StoreUnavailable
+from monitor.core.errors import KafkaError, PositionRefused, StoreUnavailable
 from monitor.edges.kafka.chunks import Bounds, Chunk
 from monitor.edges.kafka.flow import Flow, Heard
 from monitor.edges.kafka.options import KafkaWorkerConfig
@@ -233,7 +233,9 @@ class Consumer(stock.Consumer):  # type: ignore[misc] # Faust is untyped
             self._flow.store_away = True
             log.warning("waiting for the store to say where to begin", extra={"reason": str(error)})
             return False
-        except ClientError as error:
+        except PositionRefused:
+            raise
+        except (ClientError, KafkaError) as error:
             log.warning("waiting for the brokers to say what they keep", extra={"reason": repr(error)})
             return False
         self._flow.store_away = False

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import faust
@@ -25,6 +25,13 @@ from monitor.ports import Partition
 log = logging.getLogger(__name__)
 
 _CRASH_POLL_S: Final = 0.2
+
+Recognise = Callable[[Mapping[str, str]], Awaitable[None]]
+"""Told the id of each topic whenever they are asked for; an error ends the worker."""
+
+
+async def _any_will_do(_topic_ids: Mapping[str, str]) -> None:
+    """Recognise whatever there is."""
 
 
 class ChunkApp(faust.App):  # type: ignore[misc] # Faust is untyped
@@ -105,7 +112,10 @@ def _add_agent(app: ChunkApp, kind: Kind, names: tuple[str, ...], handler: Chunk
 
 
 async def run_worker(
-    app: ChunkApp, outage: Callable[[], bool] = lambda: False, stop: asyncio.Event | None = None
+    app: ChunkApp,
+    outage: Callable[[], bool] = lambda: False,
+    stop: asyncio.Event | None = None,
+    recognise: Recognise = _any_will_do,
 ) -> int:
     """Run until SIGTERM or SIGINT, until `stop` is set, or until the worker fails.
 
@@ -115,6 +125,7 @@ async def run_worker(
         app: of `create_app`.
         outage: True while the store is known to be away, for the watchdog.
         stop: for a program that runs more than this worker; signals are then its own affair.
+        recognise: see `Recognise`.
 
     Returns:
         Exit code: 0 when told to stop, 1 after a failure (`app.flow.failure` has it, and it is logged).
@@ -122,11 +133,10 @@ async def run_worker(
     config, flow = app.chunk_config, app.flow
 
     async def ends() -> Mapping[Partition, int]:
-        def ask() -> Mapping[Partition, int]:
-            places = topics.partitions(config.connection, config.topics)
-            return topics.end_offsets(config.connection, places, config.isolation_level)
-
-        return await asyncio.to_thread(ask)
+        places, ids = await asyncio.to_thread(topics.identified, config.connection, config.topics)
+        # A topic made anew goes on being fetched by its name, from the old one's position.
+        await recognise(ids)
+        return await asyncio.to_thread(topics.end_offsets, config.connection, places, config.isolation_level)
 
     watchdog = Watchdog(
         flow, ends, outage, config.stall_s, config.stall_s + config.rebalance_timeout_s, SystemClock()
