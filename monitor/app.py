@@ -252,12 +252,32 @@ class Worker:
         names = sorted({partition.topic for partition in bounds})
         await self._bind(await asyncio.to_thread(topics.topic_ids, self._config.connection, names))
         first = self._first_partitions
-        starts = {
-            # All that lies in a partition that was added came after the start, whatever the settings say.
-            p: kept.end if p.topic in self._from_latest and p.number < first[p.topic] else kept.earliest
-            for p, kept in bounds.items()
-        }
-        return await self._ingest.take(starts)
+        # All that lies in a partition that was added came after the start, whatever the settings say.
+        latest = [p for p in bounds if p.topic in self._from_latest and p.number < first[p.topic]]
+        starts = {p: kept.earliest for p, kept in bounds.items()}
+        starts |= {p: bounds[p].end for p in latest}
+        return await self._ingest.take(starts | await self._committed(latest, bounds))
+
+    async def _committed(
+        self, latest: list[Partition], bounds: Mapping[Partition, Bounds]
+    ) -> dict[Partition, int]:
+        """Where an earlier worker got to with partitions that begin at the end and have no fence.
+
+        It counted up to there, into a store that is empty now: what came since nobody has counted, and to
+        begin at the end would pass over it in silence.
+        """
+        fences = await self._store.fences(latest)
+        new = [p for p in latest if all(fence is None for fence in fences[p])]
+        found = await asyncio.to_thread(
+            topics.committed_offsets, self._config.connection, self._config.group_id, new
+        )
+        starts = {p: min(max(at, bounds[p].earliest), bounds[p].end) for p, at in found.items()}
+        if starts:
+            log.warning(
+                "the store has no position, the group has: going on where an earlier worker got to",
+                extra={"starts": {str(p): at for p, at in starts.items()}},
+            )
+        return starts
 
     async def _lost(self, partition: Partition, fence: int, earliest: int) -> None:
         total = await self._answered(lambda: self._store.lost(partition, fence, earliest))

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kafka import KafkaConsumer, TopicPartition
+from kafka.structs import OffsetAndMetadata
 
 from monitor.core.errors import KafkaError
 from monitor.core.records import Alert
@@ -64,6 +66,24 @@ def test_topics_are_created_once_and_known_by_id(kafka: str, make_topic: MakeTop
     assert ids == topics.topic_ids(connection, [name])
     assert len(ids[name]) == 36
     assert topics.cluster_id(connection) == topics.cluster_id(connection) != ""
+
+
+def test_what_a_group_has_committed_can_be_asked_for(kafka: str, make_topic: MakeTopic) -> None:
+    connection = KafkaConnection(kafka)
+    name = make_topic(partitions=2)
+    places = [Partition(name, number) for number in range(2)]
+    assert topics.committed_offsets(connection, f"group-{name}", []) == {}
+    assert topics.committed_offsets(connection, f"group-{name}", places) == {}
+    consumer = KafkaConsumer(
+        bootstrap_servers=kafka,
+        group_id=f"group-{name}",
+        enable_auto_commit=False,
+        auto_offset_reset="latest",
+    )
+    consumer.assign([TopicPartition(name, 1)])
+    consumer.commit({TopicPartition(name, 1): OffsetAndMetadata(7, "", -1)})
+    consumer.close(autocommit=False)
+    assert topics.committed_offsets(connection, f"group-{name}", places) == {places[1]: 7}
 
 
 def test_a_missing_topic_is_named(kafka: str) -> None:

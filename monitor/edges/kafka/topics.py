@@ -240,6 +240,23 @@ def end_offsets(
     return {place: bounds.end for place, bounds in offset_bounds(connection, places, isolation).items()}
 
 
+def committed_offsets(
+    connection: KafkaConnection, group_id: str, places: Iterable[Partition]
+) -> dict[Partition, int]:
+    """What a consumer group has committed of the partitions; those it never committed are left out.
+
+    Raises:
+        KafkaError: the brokers cannot be reached, or do not say.
+    """
+    asked = {TopicPartition(place.topic, place.number): place for place in places}
+    doing = f"asking what {group_id} has committed"
+    if not asked:
+        return {}
+    with _admin(connection, doing) as admin:
+        found = admin.list_group_offsets({group_id: list(asked)}).get(group_id, {})
+    return {asked[client]: at.offset for client, at in found.items() if client in asked and at.offset >= 0}
+
+
 def read_last(connection: KafkaConnection, topic: str, count: int) -> list[RawRecord]:
     """The last records of a topic, `count` of them over all partitions, oldest first.
 
