@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from monitor.config.problems import Place, Problem
 from monitor.core.schema.text import read_yaml
+from monitor.core.shown import is_secret, shown
 
 PREFIX: Final = "MONITOR__"
 _TEXT_KEYS: Final = {"username", "password", "sasl_username", "sasl_password", "sensitive_key", "token"}
@@ -40,25 +41,26 @@ def override(
     return raw, origins, problems
 
 
-def _set(node: Any, steps: list[str], text: str) -> tuple[Any, Place]:
+def _set(node: Any, steps: list[str], text: str, secret: bool = False) -> tuple[Any, Place]:
     if isinstance(node, list):
         if not steps[0].isdecimal() or int(steps[0]) >= len(node):
             raise ValueError(f"{steps[0]}: expected a position below {len(node)}")
         position = int(steps[0])
-        value, place = _below(node[position], position, steps, text)
+        value, place = _below(node[position], position, steps, text, secret)
         return [*node[:position], value, *node[position + 1 :]], place
     if node is None or isinstance(node, dict):
         node = node or {}
         same = [name for name in node if str(name).lower() == steps[0].lower()]
         key = same[0] if same else steps[0].lower()
-        value, place = _below(node.get(key), key, steps, text)
+        value, place = _below(node.get(key), key, steps, text, secret)
         return node | {key: value}, place
-    raise ValueError(f"{steps[0]}: the settings hold {node!r} above it, not a section")
+    held = "a secret" if secret else shown(node)
+    raise ValueError(f"{steps[0]}: the settings hold {held} above it, not a section")
 
 
-def _below(inner: Any, key: str | int, steps: list[str], text: str) -> tuple[Any, Place]:
+def _below(inner: Any, key: str | int, steps: list[str], text: str, secret: bool) -> tuple[Any, Place]:
     if len(steps) > 1:
-        value, place = _set(inner, steps[1:], text)
+        value, place = _set(inner, steps[1:], text, secret or is_secret(key))
         return value, (key, *place)
     return (text if key in _TEXT_KEYS else _value(text)), (key,)
 

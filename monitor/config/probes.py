@@ -87,7 +87,12 @@ class ProbeSettings(Section):
     @field_validator("endpoint")
     @classmethod
     def _no_password(cls, endpoint: str) -> str:
-        if urlsplit(endpoint).username is not None:
+        try:
+            parts = urlsplit(endpoint)
+            _ = parts.port  # raises where it is none, such as the begin of a password with a slash
+        except ValueError:
+            raise ValueError("expected http://HOST:PORT/PATH, but host or port cannot be read") from None
+        if parts.username is not None:
             raise ValueError("an address carries no password, it would be in logs: use token_env")
         return endpoint
 

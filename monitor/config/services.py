@@ -17,10 +17,20 @@ from monitor.config.problems import Problem, Problems, Section
 from monitor.config.values import ExistingFile
 from monitor.core.errors import MappingError
 from monitor.core.mapping import Mapping as FieldMapping
-from monitor.core.shown import shown
+from monitor.core.shown import is_secret, shown
 
 EMBEDDED: Final = "embedded"
 """In place of an address: use the bundled broker or store."""
+
+_URL_STARTS: Final = ("redis://", "rediss://", "unix://")
+_URL_OPTIONS: Final = (
+    "client_name", "db", "health_check_interval", "socket_connect_timeout", "socket_keepalive",
+    "socket_timeout",
+)  # fmt: skip
+_ENCODE: Final = (
+    "percent-encode what is special in a password (%2F is /, %23 is #, %3F is ?, %40 is @), "
+    "or give it as redis.password or MONITOR__REDIS__PASSWORD"
+)
 
 _SERVER: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
 _TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
@@ -33,6 +43,11 @@ def _servers(value: Any) -> tuple[str, ...]:
     servers = tuple(str(item).strip() for item in items)
     if servers == (EMBEDDED,):
         return servers
+    if any("@" in server for server in servers):
+        raise ValueError(
+            "expected host:port without a user or password; those are kafka.sasl_username and "
+            "kafka.sasl_password (MONITOR__KAFKA__SASL_PASSWORD)"
+        )
     for server in servers:
         match = _SERVER.fullmatch(server)
         if match is None or not 1 <= int(match[2]) <= 65_535:
@@ -269,7 +284,7 @@ class RedisSettings(Section):
     @classmethod
     def _split_url(cls, raw: Any) -> Any:
         """Runs before `rules`, which see credentials in the URL only where they are given twice."""
-        if not isinstance(raw, dict) or not isinstance(raw.get("url"), str):
+        if not isinstance(raw, dict) or not isinstance(raw.get("url"), str) or _url_problem(raw["url"]):
             return raw
         parts = urlsplit(raw["url"])
         login, at, host = parts.netloc.rpartition("@")
@@ -285,14 +300,12 @@ class RedisSettings(Section):
         """TLS options with a plaintext address; half a certificate; credentials given twice."""
         yield from _half_a_certificate(raw)
         url = raw.get("url", "redis://localhost:6379/0")
-        if not isinstance(url, str):
-            return
+        if not isinstance(url, str) or _url_problem(url):
+            return  # the field says it
         parts = urlsplit(url)
         if parts.scheme != "rediss":
-            asked = [key for key in raw if str(key).startswith("ssl_")]
-            query = [key for key, _ in parse_qsl(parts.query) if key.startswith("ssl")]
-            for key in (*asked, *(("url",) if query else ())):
-                yield Problem((key,), "asks for TLS, but the address is plaintext; write rediss://")
+            for key in (key for key in raw if str(key).startswith("ssl_")):
+                yield Problem((str(key),), "asks for TLS, but the address is plaintext; write rediss://")
         if "@" in parts.netloc:
             user, _, password = parts.netloc.rpartition("@")[0].partition(":")
             for key, inside in (("username", user), ("password", password)):
@@ -301,8 +314,36 @@ class RedisSettings(Section):
 
     @field_validator("url")
     @classmethod
-    def _known_scheme(cls, url: str) -> str:
-        if url != EMBEDDED and urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
-            shown = re.sub(r"//[^@]*@", "//***@", url)
-            raise ValueError(f"expected redis://, rediss://, unix:// or embedded, got {shown!r}")
+    def _readable(cls, url: str) -> str:
+        problem = _url_problem(url)
+        if problem is not None:
+            raise ValueError(problem)
         return url
+
+
+def _url_problem(url: str) -> str | None:
+    """Why an address of the store is none; of what could be a password nothing is told."""
+    if url == EMBEDDED:
+        return None
+    if not url.startswith(_URL_STARTS):
+        return f"expected redis://, rediss://, unix:// or embedded, got {shown(url)}"
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises where it is none
+    except ValueError:
+        return f"expected redis://HOST:PORT/0, but host or port cannot be read; {_ENCODE}"
+    if any("@" in part for part in (parts.path, parts.query, parts.fragment)):
+        return f"expected nothing but a user and a password before the @; {_ENCODE}"
+    if parts.fragment:
+        return f"expected redis://HOST:PORT/0, but a # ends the address; {_ENCODE}"
+    for key, _ in parse_qsl(parts.query, keep_blank_values=True):
+        if is_secret(key) or key == "username":
+            return "carries a user or a password behind the ?; give redis.username and redis.password instead"
+        if key.startswith("ssl"):
+            return (
+                f"asks for {key} behind the ?, which could end the check of certificates unseen; expected "
+                "rediss:// with redis.ssl_ca_certs, redis.ssl_certfile and redis.ssl_keyfile"
+            )
+        if key not in _URL_OPTIONS:
+            return f"an option behind the ? is not known; known here: {', '.join(_URL_OPTIONS)}"
+    return None

@@ -9,6 +9,7 @@ import pytest
 
 from monitor.config import Settings
 from monitor.core.errors import SettingsError
+from monitor.core.shown import shown
 from tests.support.settings import kafka, mistakes, raw
 
 
@@ -65,3 +66,99 @@ def test_a_secret_in_the_wrong_place_is_not_told(tmp_path: Path, sections: dict[
         Settings.parse(raw(**sections), tmp_path)
     assert "hunter2" not in str(error.value)
     assert "*****" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("variables", "sections"),
+    [
+        ({"MONITOR__REDIS__PASSWORD": "hunter2", "MONITOR__REDIS__PASSWORD__FILE": "/run/secrets/p"}, {}),
+        ({"MONITOR__REDIS__URL__DB": "1"}, {"redis": {"url": "redis://u:hunter2@h"}}),
+        ({"MONITOR__REDIS__PASSWORD__A__B": "1"}, {"redis": {"password": {"a": "hunter2"}}}),
+        ({"MONITOR__REDIS__PASSWORD__0__B": "1"}, {"redis": {"password": ["hunter2"]}}),
+        ({"MONITOR__SENSITIVE_KEY__FILE": "f"}, {"sensitive_key": "hunter2" * 3}),
+        ({"MONITOR__WEB__TOKEN__FILE": "f"}, {"web": {"token": "hunter2" * 3}}),
+    ],
+)
+def test_a_variable_below_a_secret_does_not_tell_it(
+    variables: dict[str, str], sections: dict[str, Any]
+) -> None:
+    told = "".join(mistakes(raw(**sections), variables))
+    assert "above it, not a section" in told
+    assert "hunter2" not in told
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://u:hun/ter2@h:6379/0",
+        "redis://u:hun#ter2@h:6379/0",
+        "redis://u:hun?ter2@h:6379/0",
+        "redis://u:hun[ter2@h:6379/0",
+        "redis://u:a@hun/ter2@h:6379/0",
+        "redis://u:hun/ter2",
+        "redis://:hunter2",
+        "redis://h:6379/0?password=hunter2",
+        "redis://h:6379/0?username=hunter2",
+        "redis://h:6379/0?auth=hunter2",
+        "redis://h:6379/0#hunter2",
+        "redis:u:hunter2@h:6379/0",
+        "http://u:hun/ter2@h",
+    ],
+)
+def test_a_password_that_the_url_cannot_carry_is_refused_and_not_told(url: str) -> None:
+    for section in ({"url": url}, url):
+        told = "".join(mistakes(raw(redis=section)))
+        assert told.startswith("redis")
+        if isinstance(section, dict):
+            assert not any(part in told for part in ("hunter2", "ter2", "u:hun"))
+    (said,) = mistakes(raw(redis={"url": "redis://u:hun/ter2@h"}))
+    assert "percent-encode" in said
+    assert "MONITOR__REDIS__PASSWORD" in said
+
+
+def test_a_percent_encoded_password_is_taken() -> None:
+    redis = Settings.parse(raw(redis={"url": "redis://u:hun%2Fter2@h:6379/0?db=1"})).redis
+    assert redis.password is not None
+    assert (redis.url, redis.password.get_secret_value()) == ("redis://h:6379/0?db=1", "hun/ter2")
+
+
+@pytest.mark.parametrize("option", ["ssl_cert_reqs=none", "ssl_check_hostname=False", "ssl_ca_certs=ca.pem"])
+def test_no_option_behind_the_url_ends_the_check_of_certificates(option: str) -> None:
+    (told,) = mistakes(raw(redis={"url": f"rediss://h:6379/0?{option}"}))
+    assert "redis.ssl_ca_certs" in told
+
+
+@pytest.mark.parametrize("servers", ["u:hunter2@k:9092", "k:9092,u:hun,ter2@k:9092", ["u:hunter2@k:9092"]])
+def test_brokers_carry_no_password(servers: Any) -> None:
+    (told,) = mistakes(kafka(bootstrap_servers=servers))
+    assert "kafka.sasl_password" in told
+    assert "hun" not in told
+
+
+def test_an_endpoint_carries_no_password() -> None:
+    for url in ("http://u:hunter2@h/x", "http://u:hun/ter2@h/x", "ftp://u:hun/ter2@h/x"):
+        models = {"income": {"schema": None, "probes": {"endpoint": url}}}
+        assert "ter2" not in "".join(mistakes(raw(models=models)))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "redis://u:hun/ter2@h",
+        "redis://u:hun ter2@h",
+        "u:hunter2@k:9092",
+        {"redis://u:hunter2@h": 1},
+        "redis://h?password=hunter2&db=0",
+        "password: hunter2",
+        [("x", {"token": "hunter2"})],
+    ],
+)
+def test_what_is_shown_holds_no_login(value: Any) -> None:
+    assert "ter2" not in shown(value)
+    assert "*****" in shown(value)
+
+
+def test_what_is_no_login_is_shown() -> None:
+    for text in ("a@b", "10:30", "$.payload.id", "http://h:80/x", "tokens"):
+        assert shown(text) == repr(text)
+    assert shown(10**5_000) == "a number too long to write"
