@@ -363,3 +363,14 @@ KEYS = [path.rpartition(".")[2] for path in setting_paths()]
 def test_whatever_is_written_is_answered_in_words(kafka: Any, redis: Any, model: Any) -> None:
     with pytest.raises(SettingsError):
         Settings.parse({"kafka": kafka, "redis": redis, "models": {"m": model}, "zzz": 1})
+
+
+def test_a_small_file_cannot_say_more_than_memory_holds(tmp_path: Path) -> None:
+    lines = ["x0: &x0 [1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"x{i}: &x{i} [{', '.join([f'*x{i - 1}'] * 9)}]" for i in range(1, 12)]
+    for text in ("\n".join([*lines, "redis: *x11"]), "redis: &a {url: *a}"):
+        (tmp_path / "monitor.yaml").write_text(text)
+        with pytest.raises(SettingsError, match="an alias"):
+            Settings.load(tmp_path / "monitor.yaml", env={})
+    told = mistakes(raw(), {"MONITOR__REDIS__URL": "[&a 1, *a]"})
+    assert told == ["MONITOR__REDIS__URL: the value is not YAML; put it in quotes inside the quotes"]

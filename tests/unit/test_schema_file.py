@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import jsonschema
@@ -11,6 +12,7 @@ import yaml
 from monitor.core.errors import SchemaError
 from monitor.core.schema import Code, Feature, FeatureSchema, FeatureType, Reference
 from monitor.core.schema.feature import FEATURES_MAX, TextReference
+from monitor.core.schema.text import read_yaml
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "credit-schema.yaml"
 
@@ -66,6 +68,8 @@ features:
     ("text", "problem"),
     [
         ("features: [", "not YAML"),
+        ("version: 1\nfeatures: {a: &a {type: any}, b: *a}", "line 2: an alias"),
+        ("version: 1\nfeatures: &a {b: *a}", "line 2: an alias"),
         pytest.param("features: " + "[" * 200_000, "nested deeper than 100 levels", id="deep"),
         ("features:\n  a: {type: number}\n  a: {type: string}", "line 3: a is given twice"),
         ("", "the file: must be a mapping"),
@@ -163,3 +167,8 @@ def test_the_documentation_names_every_field_and_code() -> None:
     fields = [name for model in models for name in model.model_fields]
     for name in [*fields, *(code.slug for code in Code), *FeatureType]:
         assert f"`{name}`" in text, name
+
+
+def test_numbers_are_in_base_10() -> None:
+    text = "[12:30, 1:20.5, !!int 1:20, -1, 1_000, 0x1f, 1.5, .inf]"
+    assert read_yaml(text) == (["12:30", "1:20.5", "1:20", -1, 1000, 31, 1.5, math.inf], [])

@@ -49,6 +49,17 @@ class _Loader(SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+def _base_10(loader: _Loader, node: yaml.ScalarNode) -> Any:
+    """A number; YAML 1.1 reads `12:30` as 750, in base 60 and in time squared: to a person it is a text."""
+    if ":" in node.value:
+        return loader.construct_scalar(node)
+    return SafeLoader.yaml_constructors[node.tag](loader, node)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _base_10)
+_Loader.add_constructor("tag:yaml.org,2002:float", _base_10)
+
+
 class _Dumper(yaml.SafeDumper):
     """Lists and counts without a line for each, whole numbers without a fraction."""
 
@@ -94,8 +105,9 @@ def read_yaml(text: str) -> tuple[Any, list[str]]:
     ({'a': 2}, ['line 2: a is given twice'])
     """
     try:
-        if _is_too_deep(text):
-            return None, [f"nested deeper than {DEPTH_MAX} levels"]
+        problem = _boundless(text)
+        if problem is not None:
+            return None, [problem]
         loader = _Loader(text)
         document = loader.get_single_data()
     except _NOT_YAML as error:
@@ -105,22 +117,34 @@ def read_yaml(text: str) -> tuple[Any, list[str]]:
     return document, loader.problems
 
 
-def _is_too_deep(text: str) -> bool:
-    """Libyaml builds documents by recursion in C: nesting without end would end the process."""
+def _boundless(text: str) -> str | None:
+    """What would make a document of a few lines too large for this process, before it is built.
+
+    Libyaml builds documents by recursion in C: nesting without end would end the process. Aliases of aliases
+    say more than memory holds in half a kilobyte, and one of itself has no end.
+    """
     depth = 0
     for event in yaml.parse(text, Loader=SafeLoader):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > DEPTH_MAX:
-                return True
+                return f"nested deeper than {DEPTH_MAX} levels"
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
-    return False
+        elif isinstance(event, yaml.AliasEvent):
+            return (
+                f"{_place(event.start_mark)}an alias (*NAME) repeats another part of the file; write "
+                "that part out, or put a text that begins with * in quotes"
+            )
+    return None
+
+
+def _place(mark: Any) -> str:
+    return f"line {mark.line + 1}: " if mark is not None else ""
 
 
 def _in_one_line(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    place = f"line {mark.line + 1}: " if mark is not None else ""
+    place = _place(getattr(error, "problem_mark", None))
     return f"{place}not YAML: {getattr(error, 'problem', None) or ' '.join(str(error).split())}"
 
 
