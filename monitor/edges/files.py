@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import itertools
 import json
 import re
 import zlib
@@ -17,12 +16,12 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from monitor.core.errors import RowsError
+from monitor.edges.parquet import parquet_row_count, parquet_rows
 
 Row = dict[str, Any]
 
 _HEAD_ROWS: Final = 1_000
-_BATCH_ROWS: Final = 4_096
-_LINE_CHARS_MAX: Final = 16_000_000
+_ROW_CHARS_MAX: Final = 16_000_000
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9]\d{0,17})")
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _TRUTH: Final = {"true": True, "false": False}
@@ -31,8 +30,9 @@ _TRUTH: Final = {"true": True, "false": False}
 def read_rows(path: Path | str) -> Iterator[Row]:
     """Rows of a file, by its ending: .csv, .tsv, .jsonl, .ndjson (each also .gz) or .parquet.
 
-    A CSV column is read as numbers or as truth values if the values of its first thousand rows all are;
-    a later value that is not stays a text, and an empty one is None. `01234` is a text.
+    A CSV column is read as numbers or as truth values if the values of its first thousand rows all are
+    (fewer, where they are long); a later value that is not stays a text, and an empty one is None. `01234` is
+    a text.
 
     Raises:
         RowsError: the file cannot be read; the text says where.
@@ -58,7 +58,7 @@ def row_count(path: Path | str) -> int | None:
     if path.suffix.lower() != ".parquet":
         return None
     with _failing(path):
-        return int(_parquet().ParquetFile(path).metadata.num_rows)
+        return parquet_row_count(path)
 
 
 @contextmanager
@@ -67,6 +67,8 @@ def _failing(path: Path) -> Iterator[None]:
         yield
     except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
         raise RowsError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    except MemoryError:
+        raise RowsError(f"{path}: cannot be read: its rows take more memory than there is") from None
 
 
 def _open(path: Path, packed: bool) -> IO[str]:
@@ -75,33 +77,67 @@ def _open(path: Path, packed: bool) -> IO[str]:
     return path.open(encoding="utf-8-sig", newline="")
 
 
-def _bounded(lines: IO[str], path: Path) -> Iterator[str]:
-    """Lines, none longer than memory should hold: a small packed file may hide a very long one."""
-    while line := lines.readline(_LINE_CHARS_MAX + 1):
-        if len(line) > _LINE_CHARS_MAX:
-            raise RowsError(f"{path}: a line has more than {_LINE_CHARS_MAX:,} characters")
-        yield line
+class _Lines:
+    """Lines of a file, as far as one row of it may go: a small packed file may hide a very long one."""
+
+    def __init__(self, text: IO[str], path: Path) -> None:
+        self.chars = 0  # of the row so far
+        self._text = text
+        self._path = path
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self._text.readline(_ROW_CHARS_MAX - self.chars + 1):
+            self.chars += len(line)
+            if self.chars > _ROW_CHARS_MAX:
+                raise RowsError(f"{self._path}: a row has more than {_ROW_CHARS_MAX:,} characters")
+            yield line
+
+    def next_row(self) -> int:
+        """Begin a row; characters of the one before."""
+        chars, self.chars = self.chars, 0
+        return chars
 
 
 def _csv_rows(path: Path, packed: bool) -> Iterator[Row]:
     with _failing(path), _open(path, packed) as text:
-        lines = _bounded(text, path)
-        first = next(lines, "")
+        lines = _Lines(text, path)
+        first = next(iter(lines), "")
+        lines.next_row()
         if not first.strip():
             raise RowsError(f"{path}: has no header line")
         separator = max(",;\t|", key=first.count)
         names = next(csv.reader([first], delimiter=separator))
         if len(set(names)) < len(names):
             raise RowsError(f"{path}: a column is named twice in the header")
-        reader = csv.reader(lines, delimiter=separator)
-        head = list(itertools.islice(reader, _HEAD_ROWS))
-        parsers = [_parser([row[i] for row in head if i < len(row)]) for i in range(len(names))]
-        for number, row in enumerate(itertools.chain(head, reader), 2):
-            if not row:
-                continue  # an empty line
-            if len(row) != len(names):
-                raise RowsError(f"{path}: line {number} has {len(row)} values, the header {len(names)}")
-            yield {name: parse(text) for name, parse, text in zip(names, parsers, row, strict=True)}
+        rows = _full_rows(lines, separator, len(names), path)
+        head, chars = [], 0
+        for row in rows:
+            head.append(row)
+            chars += lines.next_row()
+            if len(head) >= _HEAD_ROWS or chars > _ROW_CHARS_MAX:
+                break
+        parsers = [_parser([row[i] for row in head]) for i in range(len(names))]
+        head.reverse()  # each is let go once it is given
+        while head:
+            yield _typed(names, parsers, head.pop())
+        for row in rows:
+            lines.next_row()
+            yield _typed(names, parsers, row)
+
+
+def _full_rows(lines: _Lines, separator: str, width: int, path: Path) -> Iterator[list[str]]:
+    """The rows below the header that are not empty."""
+    for number, row in enumerate(csv.reader(lines, delimiter=separator), 2):
+        if row and len(row) != width:
+            raise RowsError(f"{path}: line {number} has {len(row)} values, the header {width}")
+        if row:
+            yield row
+        else:
+            lines.next_row()
+
+
+def _typed(names: list[str], parsers: list[Callable[[str], Any]], row: list[str]) -> Row:
+    return {name: parse(text) for name, parse, text in zip(names, parsers, row, strict=True)}
 
 
 def _parser(head: Sequence[str]) -> Callable[[str], Any]:
@@ -133,8 +169,10 @@ def _truth(text: str) -> Any:
 
 
 def _json_rows(path: Path, packed: bool) -> Iterator[Row]:
-    with _failing(path), _open(path, packed) as lines:
-        for number, line in enumerate(_bounded(lines, path), 1):
+    with _failing(path), _open(path, packed) as text:
+        lines = _Lines(text, path)
+        for number, line in enumerate(lines, 1):
+            lines.next_row()
             if not line.strip():
                 continue
             try:
@@ -146,24 +184,10 @@ def _json_rows(path: Path, packed: bool) -> Iterator[Row]:
             yield row
 
 
-def _parquet() -> Any:  # pyarrow carries no types
-    try:
-        from pyarrow import parquet  # noqa: PLC0415 - an optional extra
-    except ImportError:
-        raise RowsError("Parquet needs pyarrow, an extra; in the clone: pip install '.[parquet]'") from None
-    return parquet
-
-
 def _parquet_rows(path: Path) -> Iterator[Row]:
-    parquet = _parquet()
     with _failing(path):
-        try:
-            batches = parquet.ParquetFile(path).iter_batches(batch_size=_BATCH_ROWS)
-            for batch in batches:
-                for row in batch.to_pylist():
-                    yield {name: _plain(value) for name, value in row.items()}
-        except ValueError as error:  # pyarrow's ArrowInvalid is one
-            raise RowsError(f"{path}: is not Parquet: {error}") from error
+        for row in parquet_rows(path):
+            yield {name: _plain(value) for name, value in row.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import resource
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from monitor.core.errors import RowsError
+from monitor.edges import parquet
 from monitor.edges.files import read_rows, row_count
 
 
@@ -88,3 +90,67 @@ def test_files_that_cannot_be_read(tmp_path: Path, name: str, content: bytes, co
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(RowsError, match="No such file"):
         list(read_rows(tmp_path / "a.csv"))
+
+
+def test_a_row_is_no_longer_than_memory_should_hold(tmp_path: Path) -> None:
+    lines = tmp_path / "a.csv.gz"
+    lines.write_bytes(gzip.compress(b'a,b\n"' + (b"x" * 100_000 + b'\n","') * 200, 1))
+    line = tmp_path / "a.jsonl.gz"
+    line.write_bytes(gzip.compress(b'{"a": "' + b"x" * 17_000_000 + b'"}', 1))
+    wide = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"a": ["", "x" * 17_000_000]}), wide, use_dictionary=False)
+    for path, complaint in (
+        (lines, "a row has more than 16,000,000 characters"),
+        (line, "a row has more than 16,000,000 characters"),
+        (wide, r"row 2 would take 17,\d{3},\d{3} bytes, more than 16,000,000"),
+    ):
+        with pytest.raises(RowsError, match=complaint):
+            list(read_rows(path))
+
+
+def test_types_of_columns_are_told_from_few_rows_where_they_are_long(tmp_path: Path) -> None:
+    row = ",".join(["1", *["x" * 100_000] * 40]) + "\n"
+    names = ",".join(f"c{i}" for i in range(41)) + "\n"
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress((names + row * 8 + "late" + row[1:]).encode(), 1))
+    rows = read_rows(path)
+    assert next(rows)["c0"] == 1
+    assert [row["c0"] for row in rows][-1] == "late"
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_text_that_every_row_names_is_not_spelt_out_at_once(tmp_path: Path, nested: bool) -> None:
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * 4_096, pa.int32()), pa.array(["x" * 2_000_000]))
+    plain = texts.slice(0, 64).dictionary_decode()
+    column = pa.StructArray.from_arrays([plain], ["b"]) if nested else texts
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"a": column}), path, compression="zstd", dictionary_pagesize_limit=8 << 20)
+    assert path.stat().st_size < 100_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    rows = read_rows(path)
+    first = next(rows)["a"]
+    assert len(first["b"] if nested else first) == 2_000_000
+    grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown_kb < 1_000_000
+
+
+def test_parquet_in_small_pieces_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "_BYTES_MAX", 3_000)
+    table = pa.table(
+        {
+            "text": ["x", "y" * 50, None] * 40,
+            "coded": pa.array(["x", "y", None] * 40).dictionary_encode(),
+            "numbers": pa.array([1, 2, None] * 40).dictionary_encode(),
+            "list": [["a", "b"], [], None] * 40,
+            "struct": [{"q": "z"}, None, {"q": None}] * 40,
+            "deep": [[{"a": ["u"]}], None, []] * 40,
+            "map": pa.array([[("k", "v")], [], None] * 40, pa.map_(pa.string(), pa.string())),
+            "whole": [1, 2, 3] * 40,
+            "none": pa.nulls(120),
+        }
+    )
+    path = tmp_path / "a.parquet"
+    pq.write_table(table, path, row_group_size=50)
+    assert list(parquet.parquet_rows(path)) == table.to_pylist()
+    pq.write_table(table.slice(0, 0), path)
+    assert list(parquet.parquet_rows(path)) == []
