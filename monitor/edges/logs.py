@@ -10,7 +10,7 @@ from typing import Final, TextIO
 from monitor.core.printable import json_text
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_CHATTY: Final = ("aiokafka", "asyncio", "faust", "kafka", "mode")
+_CHATTY: Final = ("aiohttp", "aiokafka", "asyncio", "faust", "kafka", "mode")
 _REPEAT_S: Final = 10.0
 _KINDS_MAX: Final = 1_000
 

@@ -20,6 +20,8 @@ def test_a_library_repeats_itself_every_ten_seconds_only() -> None:
     passed = [at_s for at_s in range(100, 125) if calm.filter(record("aiokafka.client", at_s))]
     assert passed == [100, 110, 120]
     assert calm.filter(record("aiokafka.client", 121, "something else"))
+    noise = [calm.filter(record("aiohttp.server", at_s)) for at_s in (1, 2, 12)]
+    assert noise == [True, False, True]
 
 
 def test_our_own_words_always_pass() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,9 @@ from monitor.core.errors import SettingsError
 from monitor.core.own_health import Lost, Outbox, OwnHealth, WorkerReport
 from monitor.core.probes.results import Work
 from monitor.edges.evaluator import Judged
+from monitor.edges.logs import JsonFormatter
+from monitor.edges.web import server as server_module
+from monitor.edges.web.door import CONNECTIONS_MAX
 from monitor.edges.web.prometheus import render
 from monitor.edges.web.server import LOOPBACK_NAMES, Access, WebServer
 from monitor.edges.web.worker_metrics import SLICES_MAX, ProbeUse, WorkerState, families
@@ -138,3 +142,48 @@ def test_beyond_loopback_a_token_is_required_and_never_shown() -> None:
     settings = Settings.parse(raw | {"web": {"host": "0.0.0.0", "token": TOKEN}})
     assert TOKEN not in repr(settings)
     assert Settings.parse(raw | {"web": {"host": "0.0.0.0", "behind_proxy": True}}).web.token is None
+
+
+async def test_silent_connections_are_bounded_and_leave_room_for_a_probe() -> None:
+    async with WebServer(worker_routes(lambda: WELL), "127.0.0.1", 0, Access(TOKEN)) as server:
+        streams = [
+            await asyncio.open_connection("127.0.0.1", server.port) for _ in range(CONNECTIONS_MAX + 20)
+        ]
+        async with aiohttp.ClientSession() as client, client.get(f"{server.url}/healthz") as answer:
+            assert answer.status == 200
+        ended = [stream for stream, _ in streams[:20]]
+        assert [await stream.read() for stream in ended] == [b""] * 20
+        assert not any(stream.at_eof() for stream, _ in streams[-20:])
+        for _, writer in streams:
+            writer.close()
+
+
+async def test_a_silent_connection_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "SILENCE_S", 0.05)
+    request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+    async with WebServer(worker_routes(lambda: WELL), "127.0.0.1", 0, Access()) as server:
+        for sent in (b"", request, request + b"\r\n"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(sent)
+            answer = await reader.read()  # to the end, which the server makes
+            assert answer.startswith(b"HTTP/1.1 200") == sent.endswith(b"\r\n\r\n")
+            writer.close()
+
+
+async def test_a_malformed_request_is_told_without_its_headers(caplog: pytest.LogCaptureFixture) -> None:
+    requests = (
+        f"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\x01\r\n\r\n",
+        f"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization Bearer {TOKEN}\r\n\r\n",
+        f"GET /{TOKEN}\x01 HTTP/1.1\r\n\r\n",
+    )
+    async with WebServer(worker_routes(lambda: WELL), "127.0.0.1", 0, Access(TOKEN)) as server:
+        for request in requests:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(request.encode())
+            assert (await reader.read()).startswith(b"HTTP/1.0 400")
+            writer.close()
+    told = [record for record in caplog.records if record.name == "aiohttp.server"]
+    assert len(told) == len(requests)
+    assert TOKEN not in caplog.text
+    assert all(record.exc_info is None and vars(record)["problem"] for record in told)
+    assert TOKEN not in "".join(map(JsonFormatter().format, told))

@@ -7,6 +7,7 @@ any user, which browsers ask for.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hmac
 import logging
@@ -18,6 +19,7 @@ from typing import Any, Final, Self
 from aiohttp import web
 
 from monitor.core.errors import QueryError, ServiceError, StoreError
+from monitor.edges.web.door import SILENCE_S, Door, PlainWords
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +103,14 @@ class WebServer:
         self._host = host
         app = web.Application(middlewares=[_guard(access)], client_max_size=1)
         app.add_routes(routes)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP_S)
+        self._socket: asyncio.Server | None = None
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            logger=PlainWords(logging.getLogger("aiohttp.server")),
+            keepalive_timeout=SILENCE_S,
+            shutdown_timeout=_STOP_S,
+        )
 
     @property
     def url(self) -> str:
@@ -110,19 +119,23 @@ class WebServer:
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self.port)
+        server = self._runner.server
+        assert server is not None
+        loop = asyncio.get_running_loop()
         try:
-            await site.start()
+            self._socket = await loop.create_server(lambda: Door(server), self._host, self.port)
         except OSError as error:
             await self._runner.cleanup()
             raise ServiceError(f"cannot listen at {self._host}:{self.port}: {error.strerror}") from error
-        self.port = self._runner.addresses[0][1]
+        self.port = self._socket.sockets[0].getsockname()[1]
         log.info("web pages", extra={"url": self.url})
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._socket is not None:
+            self._socket.close()
         await self._runner.cleanup()
 
 
