@@ -12,6 +12,9 @@ from typing import Any, Final, Protocol
 HIDDEN: Final = "(not shown)"
 """Stands for a value where there is no key."""
 
+UNDECLARED: Final = "(undeclared)"
+"""Stands in a request for all features that the schema does not name."""
+
 _HASHED: Final = re.compile(r"hashed:[0-9a-f]{16}")
 _WHOLE_MAX: Final = 2**53
 
@@ -41,15 +44,18 @@ class Masking:
     Attributes:
         features: names of the sensitive ones.
         key: at most 64 bytes; None tells nothing of a value.
+        declared: names of all features of the schema; None where they are not known.
     """
 
     features: frozenset[str] = frozenset()
     key: bytes | None = field(default=None, repr=False)
+    declared: frozenset[str] | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, marked: Mapping[str, Marked], key: bytes | None = None) -> Masking:
         """The masking of what is marked in a schema or a space."""
-        return cls(frozenset(name for name, one in marked.items() if one.sensitive), key)
+        sensitive = frozenset(name for name, one in marked.items() if one.sensitive)
+        return cls(sensitive, key, frozenset(marked))
 
     def value(self, feature: str, value: Any) -> str:
         """What stands for a value of a sensitive feature. Numbers that are equal are told alike."""
@@ -60,8 +66,20 @@ class Masking:
         return kind if self.key is None or value is None else f"{kind} ({self.value(feature, value)})"
 
     def told(self, features: Mapping[str, Any]) -> dict[str, Any]:
-        """A request with the values of sensitive features replaced."""
-        return {n: self.value(n, value) if n in self.features else value for n, value in features.items()}
+        """A request with the values of sensitive features replaced.
+
+        Where some feature is sensitive, whatever the schema does not name is left out: under another
+        spelling, nested or as a name it may hold the very same value. `UNDECLARED` says that it was there.
+
+        >>> masking = Masking(frozenset({"iban"}), declared=frozenset({"iban", "age"}))
+        >>> masking.told({"age": 39, "IBAN": "AB1234"})
+        {'age': 39, '(undeclared)': '(not shown)'}
+        """
+        if not self.features:
+            return dict(features)
+        known = features.keys() if self.declared is None else features.keys() & self.declared
+        told = {n: self.value(n, v) if n in self.features else v for n, v in features.items() if n in known}
+        return told if len(told) == len(features) else told | {UNDECLARED: HIDDEN}
 
 
 def hashed(key: bytes, *parts: Any) -> str:

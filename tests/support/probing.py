@@ -67,11 +67,16 @@ def probed(sensitive: tuple[str, ...] = (), key: bytes | None = None, **settings
 
 @dataclass
 class World:
-    """A worker that counts predictions and a prober that asks about them, over a store in memory."""
+    """A worker that counts predictions and a prober that asks about them, over a store in memory.
+
+    Attributes:
+        beyond: features that every request has beside those of the schema.
+    """
 
     client: ModelClient
     model: ProbedModel = field(default_factory=probed)
     burst: float = 25.0
+    beyond: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.clock = ManualClock(NOW_MS)
@@ -93,7 +98,7 @@ class World:
             await self.ingest.take({P: 0})
         rng, records = random.Random(self.sent), []
         for at in range(self.sent, self.sent + count):
-            row = applicant(rng)
+            row = {**applicant(rng), **self.beyond}
             record = {
                 "request_id": f"r-{at}", "model": MODEL, "model_version": "7",
                 "timestamp": self.clock.now_ms(), "features": row, "score": score(row), **fields,

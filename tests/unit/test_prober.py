@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from monitor.core.counters import DEFAULT_TIERS, PROBE_TRIALS, PROBE_WORK, SCALARS, Scalar
-from monitor.core.masking import HIDDEN, is_masked
+from monitor.core.masking import HIDDEN, UNDECLARED, is_masked
 from monitor.core.probes import PROBES, Answer
 from monitor.core.probes.results import Part, Work, asked_again, trials_of
 from monitor.core.probes.spending import LATE_S
@@ -85,6 +85,34 @@ async def test_sensitive_values_are_stored_as_hashes_where_there_is_a_key() -> N
     assert all("hashed:" in words and "male" not in words.lower() for words in swaps)
     with pytest.raises(ValueError, match="income, sex"):
         asked_again(cases[0]["original"])
+
+
+@pytest.mark.parametrize("sensitive", [("income",), ()])
+@pytest.mark.parametrize("key", [None, b"k" * 32])
+async def test_what_the_schema_does_not_name_is_stored_only_where_nothing_is_sensitive(
+    sensitive: tuple[str, ...], key: bytes | None
+) -> None:
+    planted = "XQ-PLANTED-77"
+    more = {"Income": planted, "applicant": {"income": planted}, planted: 1}
+    made = World(MemoryModelClient(unfair), probed(sensitive, key), beyond=more)
+    await made.probe(6, unfair)
+    shard = made.store.contents.shards[0]
+    stored = [
+        *made.store.reader().worst_cases(MODEL),
+        *(one for many in shard.evidence.values() for one in many),
+    ]
+    assert stored
+    assert any(planted.encode() in value for value in stored) == (not sensitive)
+    case = json.loads(made.store.reader().worst_cases(MODEL)[0])
+    assert (UNDECLARED in case["original"]) == (UNDECLARED in case["changed"]) == bool(sensitive)
+    if not sensitive:
+        assert asked_again(case["original"]).items() >= more.items()
+
+
+def test_a_case_without_what_the_schema_does_not_name_cannot_be_asked_again() -> None:
+    told = probed(("income",)).space.masking.told({"debt": 0.5, "Income": 4_000})
+    with pytest.raises(ValueError, match=r"\(undeclared\)"):
+        asked_again(told)
 
 
 async def test_a_model_that_does_not_repeat_its_score_is_asked_nothing_else() -> None:

@@ -338,7 +338,7 @@ def asked_again(features: Features) -> dict[str, Any]:
     """Features of a stored case as they were sent.
 
     Raises:
-        ValueError: some are sensitive, and were not stored.
+        ValueError: some are sensitive, or not of a schema that has sensitive ones, and were not stored.
     """
     hidden = [name for name, value in features.items() if is_masked(value)]
     if hidden:
