@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from monitor.core.columns import Columns, factor
 from monitor.core.decode import Rejected, Row, Unreadable, event_times
 from monitor.core.mapping import Mapping
+from monitor.core.masking import OPEN, Masking
 from monitor.core.readable import Readable
-from monitor.core.schema.violations import Code
+from monitor.core.schema.violations import RECORD, Code, received_text
 from monitor.core.stubs import ModelIdentity, stub_keys
 from monitor.core.tasks.answers import Answers, Task, shown
 
@@ -32,7 +33,7 @@ class PredictionBatch:
         versions: n model versions or None.
         features: of n records, as decoded.
         unjudged: int64[u], rows whose features are still to be held against the schema.
-        faults: (row, code, received) of violations of the record itself.
+        faults: (row, code, received) of violations of the record itself, what was received in words.
         tracked: bool[n], inside the label sample.
     """
 
@@ -92,10 +93,14 @@ class Reading:
     identity: ModelIdentity
 
 
-def read_predictions(rows: Sequence[Row], mapping: Mapping, reading: Reading, model: str) -> PredictionBatch:
-    """Columns of the predictions of one model that were decoded one by one."""
+def read_predictions(
+    rows: Sequence[Row], mapping: Mapping, reading: Reading, model: str, masking: Masking = OPEN
+) -> PredictionBatch:
+    """Columns of the predictions of one model that were decoded one by one, as `prediction_batch`."""
     fields = ("timestamp", "model_version", *reading.task.fields)
-    return prediction_batch(replace(Readable.of(rows, mapping, fields), model=model), mapping, reading)
+    return prediction_batch(
+        replace(Readable.of(rows, mapping, fields), model=model), mapping, reading, masking
+    )
 
 
 def read_labels(
@@ -106,11 +111,20 @@ def read_labels(
     return label_batch(replace(found, model=model), mapping, reading)
 
 
-def prediction_batch(found: Readable, mapping: Mapping, reading: Reading) -> PredictionBatch:
-    """Columns of the predictions of one model."""
+def prediction_batch(
+    found: Readable, mapping: Mapping, reading: Reading, masking: Masking = OPEN
+) -> PredictionBatch:
+    """Columns of the predictions of one model.
+
+    Args:
+        found: what was read.
+        mapping: where its records keep their fields.
+        reading: of its answers.
+        masking: of the model's sensitive features; with one of them, faults tell kinds of values only.
+    """
     stamps = found.fields["timestamp"]
     times, bad, clamped = event_times(stamps, found.kafka_ms)
-    faults = [(row, Code.BAD_TIMESTAMP, shown(stamps[row])) for row in np.flatnonzero(bad).tolist()]
+    faults = [(row, Code.BAD_TIMESTAMP, stamps[row]) for row in np.flatnonzero(bad).tolist()]
     given = np.array([stamp is not None for stamp in stamps], np.bool_) if None in stamps else True
     versions = factor(found.fields["model_version"])
     named = [None if version is None else str(version)[:128] for version in versions.values]
@@ -129,7 +143,7 @@ def prediction_batch(found: Readable, mapping: Mapping, reading: Reading) -> Pre
         versions=[named[place] for place in versions.index.tolist()],
         features=found.columns(mapping),
         unjudged=found.unjudged,
-        faults=faults + wrong,
+        faults=[(row, code, _received(value, masking)) for row, code, value in faults + wrong],
         tracked=reading.identity.tracked(keys),
     )
 
@@ -164,3 +178,13 @@ def label_batch(found: Readable, mapping: Mapping, reading: Reading) -> tuple[La
         tracked=reading.identity.tracked(keys),
     )
     return batch, rejected
+
+
+def _received(value: Any, masking: Masking) -> str:
+    """A value that the record itself is at fault for, in words.
+
+    Any value may have landed in a wrong field, so nobody knows whether it is one of a sensitive feature.
+    """
+    if not masking.features:
+        return shown(value)
+    return masking.received(RECORD, received_text(value, masked=True), value)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from monitor.core.batch import Reading
 from monitor.core.counters import Tier
 from monitor.core.drift.layout import FeatureLayout
+from monitor.core.masking import OPEN, Masking
 from monitor.core.schema.compiled import CompiledSchema
 from monitor.core.slices.assign import SliceAssigner
 
@@ -32,3 +33,8 @@ class ModelPlan:
     tiers: tuple[Tier, ...]
     slices_max: int = 1000
     layout: FeatureLayout | None = None
+
+    @property
+    def masking(self) -> Masking:
+        """How values of sensitive features are told."""
+        return OPEN if self.schema is None else self.schema.masking

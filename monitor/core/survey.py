@@ -186,7 +186,7 @@ def _read(
             rejected = [*rejected, *refused]
             readable -= len(refused)
         else:
-            batch = read_predictions(group, sample.mapping, plan.reading, name)
+            batch = read_predictions(group, sample.mapping, plan.reading, name, plan.masking)
             _judge(batch, plan, tally)
             tally.rate_per_s += (rate_per_s or 0.0) * len(group) / len(sample.records)
     return TopicSurvey(
@@ -221,7 +221,7 @@ def _rate_per_s(records: Sequence[RawRecord]) -> float | None:
 
 def _reasons(rejected: Sequence[Rejected], plans: Mapping[str, ModelPlan]) -> dict[str, tuple[int, str]]:
     # As in dead letters: of what cannot be read nobody knows which part is sensitive.
-    withheld = any(plan.schema is not None and plan.schema.masking.features for plan in plans.values())
+    withheld = any(plan.masking.features for plan in plans.values())
     counts = Counter(str(reject.reason) for reject in rejected)
     details: dict[str, str] = {}
     for reject in rejected:

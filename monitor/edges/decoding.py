@@ -131,7 +131,7 @@ class Decoder:
 
     async def _predictions(self, read: Read, source: Source) -> Decoded:
         batches = [
-            (plan, prediction_batch(found, source.mapping, plan.reading))
+            (plan, prediction_batch(found, source.mapping, plan.reading, plan.masking))
             for found in read.readable
             for plan in (await self._preparer.numbered(self._models[found.model]),)
         ]

@@ -67,7 +67,7 @@ class FlushBuilder:
         self._retry = retry
         self._attention = attention
         self._all_new: dict[tuple[int, str], bool] = {}
-        maskings = [plan.schema.masking for plan in models.values() if plan.schema is not None]
+        maskings = [plan.masking for plan in models.values()]
         self._masking = next((masking for masking in maskings if masking.features), None)
 
     async def build(

@@ -81,7 +81,7 @@ async def count_reference(
     if not rows:
         return ReferenceCounts()
     plan = await preparer.numbered(plan)
-    batch = read_predictions(rows, FieldMapping.parse(), plan.reading, plan.name)
+    batch = read_predictions(rows, FieldMapping.parse(), plan.reading, plan.name, plan.masking)
     for index, column in enumerate(plan.slices.tokens(batch.features, batch.versions)):
         seen: Counter[Token] = Counter(token for token in column if token is not None)
         if seen:

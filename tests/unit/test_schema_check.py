@@ -28,6 +28,9 @@ features:
   tags: {type: any, required: false}
 """
 )
+NOTHING_SENSITIVE = SCHEMA.model_copy(
+    update={"features": {name: one for name, one in SCHEMA.features.items() if name != "ssn"}}
+)
 RIGHT = {"age": 39, "income": 1200.5, "sex": "Female"}
 
 
@@ -126,7 +129,7 @@ def test_the_cells_of_the_codes_never_move() -> None:
         (
             {"income": None, "sex": "Female", "Age": 39},
             [
-                'record: expected only features of the schema, received "Age" (like "age"?)',
+                "record: expected only features of the schema, received 1 undeclared feature",
                 "age: expected an integer between 0 and 120 (years), received nothing: the feature is absent",
             ],
         ),
@@ -138,13 +141,26 @@ def test_the_cells_of_the_codes_never_move() -> None:
         ),
         (
             {**RIGHT, **{f"x{i}": i for i in range(5)}},
-            ['record: expected only features of the schema, received "x0", "x1", "x2" and 2 more'],
+            ["record: expected only features of the schema, received 5 undeclared features"],
         ),
         ([1, 2], ["record: expected an object of features, received a list of 2 items"]),
+        ("078-05-1120", ["record: expected an object of features, received a string of 11 characters"]),
     ],
 )
 def test_messages_say_what_was_expected_and_what_came(record: Any, messages: list[str]) -> None:
     assert [violation.message for violation in SCHEMA.check(record)] == messages
+
+
+@pytest.mark.parametrize(
+    ("record", "received"),
+    [
+        ({**RIGHT, "Tags": 39}, '"Tags" (like "tags"?)'),
+        ({**RIGHT, **{f"x{i}": i for i in range(5)}}, '"x0", "x1", "x2" and 2 more'),
+        ("age=39", '"age=39"'),
+    ],
+)
+def test_undeclared_features_are_named_where_nothing_is_sensitive(record: Any, received: str) -> None:
+    assert [violation.received for violation in NOTHING_SENSITIVE.check(record)] == [received]
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,8 @@ from monitor.core.drift import jensen_shannon, kolmogorov_smirnov, psi, wasserst
 from monitor.core.drift.layout import FIRST, INVALID, MISSING, SCORE, SCORE_CELLS, Block, BlockKind
 from monitor.core.drift.reading import Insufficient, Reading
 from monitor.core.drift.scale import ScaleShift
-from monitor.core.masking import Masking
+from monitor.core.masking import OPEN, Masking
 from monitor.core.records import AlertKind, Severity
-
-OPEN: Final = Masking()
-"""Nothing is sensitive."""
 
 OUTPUTS: Final = {SCORE: "score", "@decision": "decision", "@label": "label"}
 """Blocks that are no features."""

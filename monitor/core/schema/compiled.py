@@ -227,9 +227,16 @@ class CompiledSchema:
         return self.masking.received(name, received, value) if hidden else received
 
     def _explain_record(self, record: Any, code: Code) -> Violation:
+        # With a sensitive feature nobody knows whether its value stands here, be it as a name.
+        secret = bool(self.masking.features)
         if code == Code.TYPE:
-            return Violation(RECORD, code, "an object of features", received_text(record))
+            received = received_text(record, masked=secret)
+            told = self.masking.received(RECORD, received, record) if secret else received
+            return Violation(RECORD, code, "an object of features", told)
         extra = [str(name) for name in record if name not in self.schema.features]
+        if secret:
+            counted = f"{len(extra)} undeclared feature{'s' if len(extra) > 1 else ''}"
+            return Violation(RECORD, code, "only features of the schema", counted)
         shown = ", ".join(self._named(name) for name in extra[:_NAMED_MAX])
         more = f" and {len(extra) - _NAMED_MAX} more" if len(extra) > _NAMED_MAX else ""
         return Violation(RECORD, code, "only features of the schema", clipped(shown, TEXT_MAX - 20) + more)

@@ -19,8 +19,8 @@ UNKNOWN: Final = -1
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-Fault = tuple[int, Code, str]
-"""Row, what is wrong with the record itself, what was received."""
+Fault = tuple[int, Code, Any]
+"""Row, what is wrong with the record itself, the value received."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from monitor.core.contributions import (
 from monitor.core.counters import CALIBRATION, SCORES, Kind
 from monitor.core.schema.feature import number_text
 from monitor.core.schema.violations import Code
-from monitor.core.tasks.answers import UNKNOWN, Answers, Fault, Flags, Floats, Ints, shown
+from monitor.core.tasks.answers import UNKNOWN, Answers, Fault, Flags, Floats, Ints
 
 _UNSAID: Final = -2
 
@@ -103,7 +103,7 @@ class Binary:
         wrong = ~((scores >= 0.0) & (scores <= 1.0))
         scores[wrong] = np.nan
         faults: list[Fault] = [
-            (row, Code.SCORE_RANGE, shown(given[row]))
+            (row, Code.SCORE_RANGE, given[row])
             for row in np.flatnonzero(wrong).tolist()
             if given[row] is not None
         ]

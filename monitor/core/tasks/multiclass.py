@@ -40,7 +40,7 @@ from monitor.core.counters import (
     fixed,
 )
 from monitor.core.schema.violations import Code
-from monitor.core.tasks.answers import UNKNOWN, Answers, Fault, Flags, Floats, Ints, shown
+from monitor.core.tasks.answers import UNKNOWN, Answers, Fault, Flags, Floats, Ints
 from monitor.core.tasks.binary import plain_class
 
 CLASSES_MAX: Final = 64
@@ -117,7 +117,7 @@ class Multiclass:
         for i, (given, decision) in enumerate(pairs):
             probabilities = None if given is None else self._probabilities(given)
             if given is not None and probabilities is None:
-                faults.append((i, Code.SCORE_RANGE, shown(given)))
+                faults.append((i, Code.SCORE_RANGE, given))
             if decision is not None:
                 decisions[i] = self.class_of(decision)
             elif probabilities is not None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from monitor.core.contributions import Cells, Wide, spread, spread_all
 from monitor.core.counters import LOSSES, RESIDUALS, VALUES, Kind, Scalar
 from monitor.core.schema.violations import Code
-from monitor.core.tasks.answers import UNKNOWN, Answers, Fault, Flags, Floats, Ints, shown
+from monitor.core.tasks.answers import UNKNOWN, Answers, Fault, Flags, Floats, Ints
 from monitor.core.tasks.losses import judged_cells, valued_cells
 from monitor.core.tasks.moments import (
     RANGE,
@@ -88,14 +88,14 @@ class Regression:
             if value is not None:
                 number = self._number(value)
                 if number is None:
-                    faults.append((i, Code.SCORE_RANGE, shown(value)))
+                    faults.append((i, Code.SCORE_RANGE, value))
                 else:
                     numbers[i] = number
             ends = None
             if interval is not None:
                 ends = self._ends(interval)
                 if ends is None:
-                    faults.append((i, Code.SCORE_RANGE, shown(interval)))
+                    faults.append((i, Code.SCORE_RANGE, interval))
             extras.append(b"" if ends is None else _INTERVAL.pack(*ends))
         return Answers(numbers, np.full(len(rows), UNKNOWN, np.int8), extras), faults
 
