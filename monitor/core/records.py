@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue
 
 RequestId = Annotated[str, Field(min_length=1, max_length=512, description="Unique per model.")]
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="As named in the settings.")]
+Ordinal = Annotated[int, Field(ge=0, lt=2**63)]
+"""Fits a signed integer of 64 bits: stores and readers count no further."""
+
 Timestamp = Annotated[
     datetime | float,
     Field(description="ISO 8601, epoch seconds or epoch milliseconds. Without it, the Kafka record's time."),
@@ -120,13 +123,15 @@ class Alert(Record):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    identity: str = Field(description="Hash of model, kind and subject: the same failure, the same identity.")
-    alert_id: str = Field(description="One life of the alert, from open to resolved.")
-    lease_epoch: int = Field(ge=0, description="With `sequence`, orders transitions; older ones are dropped.")
-    sequence: int = Field(ge=0)
+    identity: str = Field(
+        max_length=128, description="Hash of model, kind and subject: the same failure, the same identity."
+    )
+    alert_id: str = Field(max_length=128, description="One life of the alert, from open to resolved.")
+    lease_epoch: Ordinal = Field(description="With `sequence`, orders transitions; older ones are dropped.")
+    sequence: Ordinal
     state: AlertState
     severity: Severity
-    model: str
+    model: str = Field(max_length=64)
     kind: AlertKind
     subject: dict[str, Any] = Field(description="What failed: feature and code, or slice and metric.")
     summary: str = Field(description="One sentence in plain words.")
@@ -172,8 +177,8 @@ class Heartbeat(Record):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     record: Literal["heartbeat"] = "heartbeat"
-    model: str
-    lease_epoch: int = Field(ge=0, description="Of the evaluator that looked.")
+    model: ModelName
+    lease_epoch: Ordinal = Field(description="Of the evaluator that looked.")
     published_at: datetime = Field(description="The store's clock.")
     every_s: int = Field(gt=0, description="The next one is due after so many seconds.")
     evaluated_until: datetime | None = Field(

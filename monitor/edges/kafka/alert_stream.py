@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import OrderedDict
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError as ClientError
@@ -17,8 +18,13 @@ from monitor.core.records import HEARTBEAT_KEY, Alert, Heartbeat
 from monitor.edges.kafka.connection import KafkaConnection
 from monitor.edges.kafka.topics import partitions
 
+_T = TypeVar("_T")
+
 _POLL_MS: Final = 250
 _CONNECT_TIMEOUT_MS: Final = 10_000
+
+REMEMBERED_MAX: Final = 10_000
+"""Alerts whose newest transition is remembered, and models whose last heartbeat is."""
 
 
 class Newest:
@@ -26,18 +32,28 @@ class Newest:
 
     The alerts topic may repeat records (the present state is published again from time to time), and hold a
     late one of an evaluator that had lost its lease. `(lease_epoch, sequence)` orders them.
+
+    `REMEMBERED_MAX` alerts are remembered; of more, those heard of longest ago are forgotten, and would pass
+    once more.
     """
 
     def __init__(self) -> None:
-        self._seen: dict[str, tuple[int, int]] = {}
+        self._seen: OrderedDict[str, tuple[int, int]] = OrderedDict()
 
     def passes(self, alert: Alert) -> bool:
         """True the first time a transition newer than all before it comes."""
         order = (alert.lease_epoch, alert.sequence)
-        if order <= self._seen.get(alert.identity, (-1, -1)):
-            return False
-        self._seen[alert.identity] = order
-        return True
+        before = self._seen.get(alert.identity, (-1, -1))
+        _remember(self._seen, alert.identity, max(order, before))
+        return order > before
+
+
+def _remember(known: OrderedDict[str, _T], key: str, value: _T) -> None:
+    """Keep a value as the latest; the one that was heard of longest ago makes room."""
+    known[key] = value
+    known.move_to_end(key)
+    if len(known) > REMEMBERED_MAX:
+        known.popitem(last=False)
 
 
 class AlertStream:
@@ -57,7 +73,8 @@ class AlertStream:
 
     Attributes:
         unreadable: records skipped because they are no alerts.
-        heartbeats: model → the last heartbeat of its evaluator, by which silence can be told from death.
+        heartbeats: model → the last heartbeat of its evaluator, by which silence can be told from death; of
+            `REMEMBERED_MAX` models at most.
     """
 
     def __init__(
@@ -69,7 +86,7 @@ class AlertStream:
         timeout_s: float | None = None,
     ) -> None:
         self.unreadable = 0
-        self.heartbeats: dict[str, Heartbeat] = {}
+        self.heartbeats: OrderedDict[str, Heartbeat] = OrderedDict()
         self._connection = KafkaConnection(connection) if isinstance(connection, str) else connection
         self._topic = topic
         self._from_beginning = from_beginning
@@ -152,7 +169,7 @@ class AlertStream:
             try:
                 if record.key is not None and record.key.startswith(HEARTBEAT_KEY):
                     beat = Heartbeat.model_validate_json(record.value)
-                    self.heartbeats[beat.model] = beat
+                    _remember(self.heartbeats, beat.model, beat)
                     continue
                 alert = Alert.model_validate_json(record.value)
             except ValidationError:
