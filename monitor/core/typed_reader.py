@@ -27,6 +27,7 @@ from monitor.core.decode import (
     Rejected,
     by_model,
     decode_chunk,
+    is_deeper,
 )
 from monitor.core.mapping import Mapping as FieldMapping
 from monitor.core.plan import ModelPlan
@@ -39,7 +40,7 @@ _BLOCK_ROWS: Final = 128
 """Records decoded before they are taken apart: as many as a core's cache holds."""
 
 _DIGITS_MAX: Final = 4_300
-_LONG_NUMBER: Final = re.compile(rb"\d{%d}" % _DIGITS_MAX)
+_LONG_NUMBER: Final = re.compile(rb"(?<!\d)\d{%d}" % _DIGITS_MAX)
 
 _UNKEPT: Final = frozenset({"model", "probe"})
 _REFUSALS: Final = (msgspec.DecodeError, TypeError, ValueError, RecursionError, OverflowError)
@@ -241,7 +242,7 @@ class ChunkReader:
         return found
 
     def _deep(self, values: Sequence[bytes], joined: bytes, accepted: int) -> list[int]:
-        """Values that may be nested too deeply, where so many were accepted.
+        """Values that are nested too deeply, where so many were accepted.
 
         Those have an object each, and those within: only what is more may be deep nesting.
         """
@@ -249,7 +250,7 @@ class ChunkReader:
         least = min(layout.root.objects for layout in self._layouts.values())
         if brackets <= least * (accepted - 1) + self._limits.depth_max:
             return []
-        return [i for i, v in enumerate(values) if v.count(b"{") + v.count(b"[") > self._limits.depth_max]
+        return [i for i, value in enumerate(values) if is_deeper(value, self._limits.depth_max)]
 
     def _fields(self, name: str) -> tuple[str, ...]:
         if self._kind == "labels":

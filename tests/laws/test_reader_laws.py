@@ -19,8 +19,8 @@ HOSTILE = st.sampled_from(
         '{"a":0.5,"b":0.5,"c":0}', "[0.2,0.3,0.5]", '{"low":1,"high":2}', '"2023-11-14T22:13:20Z"',
         '"yesterday"',
         '"2023-02-30T00:00:00Z"', "1700000000", "1700000000.5", '"monitor-probe-1"', "NaN", "0.5", "1", "01",
-        '"' + "x" * 600 + '"', "[" * 40 + "]" * 40, '"one"', '"two"', '"three"', '"four"',
-        '"b"', '"2023-11-14"',
+        '"' + "x" * 600 + '"', "[" * 40 + "]" * 40, "[" + "[]," * 60 + "[]]", '"one"', '"two"',
+        '"three"', '"four"', '"b"', '"2023-11-14"',
     ]
 )  # fmt: skip
 PATHS = [
@@ -66,6 +66,16 @@ def test_the_compiled_pass_does_read() -> None:
     assert len(found) == 3
     assert not len(found.unjudged)
     assert set(found.features) >= set(GOOD)
+
+
+def test_many_brackets_that_are_not_deep_do_not_go_the_long_way_round() -> None:
+    reader = ChunkReader("predictions", Mapping.parse(), {"one": PLANS["tolerate"]["one"]}, Limits())
+    junk = "[" + "[]," * 60 + '"[[\\"",{}]'
+    (found,) = reader.read(
+        [LogRecord(written("one", {"surplus": junk}, None, n), n, NOW_MS) for n in range(3)]
+    ).readable
+    assert len(found) == 3
+    assert not len(found.unjudged)
 
 
 @pytest.mark.parametrize("extra", [b'"x":"\xff"', b'"x":1e400', b'"x":' + b"[" * 40 + b"]" * 40])

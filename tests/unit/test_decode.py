@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.core.batch import Reading, label_batch, read_labels, read_predictions
-from monitor.core.decode import Limits, RawRecord, Unreadable, dead_letter, decode_chunk, event_time_ms
+from monitor.core.decode import (
+    _BEYOND_JSON,
+    Limits,
+    RawRecord,
+    Unreadable,
+    dead_letter,
+    decode_chunk,
+    event_time_ms,
+    is_deeper,
+)
 from monitor.core.errors import MappingError
 from monitor.core.mapping import Mapping, parse_path
 from monitor.core.masking import Masking, hashed
@@ -17,6 +27,7 @@ from monitor.core.records import DeadLetter
 from monitor.core.schema.violations import Code
 from monitor.core.stubs import ModelIdentity
 from monitor.core.tasks import Binary, ClassNames
+from monitor.core.typed_reader import _DIGITS_MAX, _LONG_NUMBER
 from tests.support.two_ways import PLANS, same_labels
 
 PLAIN = Mapping.parse()
@@ -94,6 +105,53 @@ def test_a_label_that_means_nothing_is_told_with_the_bytes_it_came_in(compiled: 
 def test_brackets_inside_text_are_not_nesting() -> None:
     value = json.dumps({"request_id": "r", "model": "income", "features": {"note": "[{" * 500 + '"\\'}})
     assert len(decode(value.encode())[0]) == 1
+
+
+_BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
+
+
+def depth_by_token(value: bytes) -> int:
+    """Nesting one bracket at a time: what the fast way has to agree with."""
+    deepest = depth = 0
+    for match in _BRACKETS.finditer(value):
+        token = match.group()
+        if token in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif token in b"]}":
+            depth -= 1
+    return deepest
+
+
+@settings(max_examples=1_000)
+@given(st.lists(st.sampled_from([b"[", b"{", b"]", b"}", b'"', b"\\", b'\\"', b"a", b"\n", b'"",', b"\xff"])))
+def test_depth_is_that_of_counting_bracket_by_bracket(tokens: list[bytes]) -> None:
+    value = b"".join(tokens)
+    deepest = depth_by_token(value)
+    for depth_max in {0, 1, 2, max(deepest - 1, 0), deepest}:
+        assert is_deeper(value, depth_max) == (deepest > depth_max)
+
+
+def digits(before: int, count: int, after: str) -> bytes:
+    return b"1" * before + b"x" + b"7" * count + after.encode()
+
+
+@given(
+    st.lists(
+        st.builds(digits, st.integers(0, 3), st.integers(300, 320), st.sampled_from(["", "x", ".", "²"]))
+    )
+)
+def test_a_long_number_is_found_wherever_it_begins(parts: list[bytes]) -> None:
+    value = b"".join(parts)
+    assert (_BEYOND_JSON.search(value) is None) == (re.search(rb"\d{309}", value) is None)
+
+
+@given(
+    st.lists(st.integers(_DIGITS_MAX - 2, _DIGITS_MAX + 2), max_size=3), st.sampled_from([b"x", b".", b""])
+)
+def test_a_number_too_long_for_python_is_found_wherever_it_begins(counts: list[int], between: bytes) -> None:
+    value = between.join(b"7" * count for count in counts)
+    assert (_LONG_NUMBER.search(value) is None) == (re.search(rb"\d{%d}" % _DIGITS_MAX, value) is None)
 
 
 def test_json_as_python_writes_it_is_read() -> None:
