@@ -25,7 +25,6 @@ from monitor.core.probes import (
     PROBES,
     Answer,
     Conversation,
-    Features,
     FeatureSpace,
     Probe,
     ProbeResult,
@@ -53,6 +52,10 @@ log = logging.getLogger(__name__)
 
 WAITING_MAX: Final = 256
 """Requests that wait to be picked; further ones are dropped and counted."""
+
+REQUEST_BYTES_MAX: Final = 65_536
+"""A request whose features are larger is dropped and counted: it waits as JSON, a tenth of what it takes when
+decoded and less, so that all that wait take 16 MB at most."""
 
 CASE_BYTES_MAX: Final = 65_536
 """A case that is larger is counted and not kept."""
@@ -103,9 +106,10 @@ class _Waiting:
 
     request_id: str
     version: str
-    features: Features
+    features: str  # JSON
     base: Answer
     slices: tuple[int, ...]
+    tail: bool
 
 
 class Prober:
@@ -158,10 +162,16 @@ class Prober:
             if len(self._waiting) >= WAITING_MAX:
                 self._work[Work.DROPPED] += 1
                 continue
+            features = batch.features[row]
+            told = json.dumps(features)
+            if len(told) > REQUEST_BYTES_MAX:
+                self._work[Work.DROPPED] += 1
+                continue
             slices = tuple(i for i in members[row].tolist() if i != OUTSIDE)
             base = Answer(score, decision if decision >= 0 else None)
+            tail = is_tail(self._model.space, features)
             self._waiting.append(
-                _Waiting(batch.request_ids[row], batch.versions[row] or "", batch.features[row], base, slices)
+                _Waiting(batch.request_ids[row], batch.versions[row] or "", told, base, slices, tail)
             )
 
     def returned(self, rows: int) -> None:
@@ -222,12 +232,12 @@ class Prober:
     def _candidate(self, one: _Waiting) -> Candidate:
         threshold, score = self._model.threshold, one.base.score
         margin = None if threshold is None or score is None else abs(score - threshold)
-        return Candidate(one.request_id, one.slices, margin, is_tail(self._model.space, one.features))
+        return Candidate(one.request_id, one.slices, margin, one.tail)
 
     def _subject(self, one: _Waiting) -> Subject:
         return Subject(
-            one.request_id, self._model.name, one.version, one.features, one.base, self._model.threshold,
-            one.slices, space=self._model.space,
+            one.request_id, self._model.name, one.version, json.loads(one.features), one.base,
+            self._model.threshold, one.slices, space=self._model.space,
         )  # fmt: skip
 
     async def _add(self, results: Sequence[ProbeResult]) -> None:

@@ -14,7 +14,7 @@ from monitor.core.probes import PROBES, Answer
 from monitor.core.probes.results import Part, Work, asked_again, trials_of
 from monitor.core.probes.spending import LATE_S
 from monitor.edges.memory import ManualClock, MemoryModelClient
-from monitor.edges.prober import WAITING_MAX
+from monitor.edges.prober import REQUEST_BYTES_MAX, WAITING_MAX
 from monitor.edges.reader import MetricsReader
 from tests.support.probing import MODEL, NAMES, World, budget, fair, probed, unfair, world
 
@@ -147,6 +147,30 @@ async def test_what_finds_no_place_is_dropped_and_counted() -> None:
     assert await made.prober.round()
     assert work(made)[Work.DROPPED] == 30
     assert not await made.prober.round()
+
+
+async def test_a_request_that_is_too_large_to_wait_is_dropped_and_counted() -> None:
+    made = world()
+    await made.traffic(5)
+    await made.traffic(3, features={"income": 1_000, "surplus": [[]] * REQUEST_BYTES_MAX})
+    await made.traffic(2, features={"income": 1_000, "sex": "x" * REQUEST_BYTES_MAX})
+    assert len(made.prober._waiting) == 5
+    assert await made.prober.round()
+    assert work(made)[Work.DROPPED] == 5
+
+
+async def test_the_model_is_sent_what_no_schema_declares_too() -> None:
+    asked: list[Mapping[str, Any]] = []
+
+    def answer(row: Mapping[str, Any]) -> Answer:
+        asked.append(row)
+        return Answer(score=0.7)
+
+    made = world(answer)
+    await made.traffic(5, lambda _row: 0.7, features={"income": 1_000, "surplus": [{"a": float("inf")}]})
+    assert await made.prober.round()
+    assert asked
+    assert all(row["surplus"] == [{"a": float("inf")}] for row in asked)
 
 
 async def test_the_sample_is_a_share_of_requests() -> None:

@@ -67,7 +67,7 @@ class Work(IntEnum):
     REQUESTS = 0  # probed
     ROWS = 1  # sent to the model
     ERRORS = 2  # of them, answered with an error
-    DROPPED = 3  # candidates that found the queue full
+    DROPPED = 3  # candidates that found the queue full, or were too large for it
     RETURNED = 4  # rows of probes that came back as traffic, and were left out
     UNSTEADY = 5  # requests the model does not repeat its score of; nothing else was asked about them
 
