@@ -35,6 +35,9 @@ _TEXT_EXACT_BELOW: Final = 10.0**15
 _KNOWN_MAX: Final = 20_000
 """Texts of one feature remembered as right; when full it starts anew."""
 
+_KNOWN_CHARS_MAX: Final = 200
+"""A longer text is judged whenever it comes: remembered, 20,000 of them would take gigabytes."""
+
 _Whole = Annotated[int, Meta(ge=-_WHOLE_MAX, le=_WHOLE_MAX)]
 _Plain = bool | _Whole | float | str | None
 _FIELD_TYPES: Final[dict[str, Any]] = {
@@ -169,7 +172,7 @@ class Features:
                 if len(known) + len(new) > _KNOWN_MAX:
                     known.clear()
                 right = {value for value in new if value is None or judge(value) == OK}
-                known |= right
+                known |= {value for value in right if value is None or len(value) <= _KNOWN_CHARS_MAX}
                 if bad := new - right:
                     found = columns.factor(name)
                     wrong.append(np.flatnonzero(found.of([value in bad for value in found.values])))

@@ -20,7 +20,7 @@ from monitor.core.slices import SliceAssigner, VersionSlice, parse_slice
 from monitor.core.slices.assign import _CACHE_TOKENS_MAX, OUTSIDE
 from monitor.core.stubs import ModelIdentity
 from monitor.core.tasks import Binary
-from monitor.core.typed_layout import _KNOWN_MAX
+from monitor.core.typed_layout import _KNOWN_CHARS_MAX, _KNOWN_MAX
 from monitor.core.typed_reader import ChunkReader
 from monitor.edges.memory import ManualClock, MemoryStore
 from monitor.edges.views import slice_name
@@ -123,6 +123,25 @@ def test_a_flood_of_texts_leaves_a_bounded_trace() -> None:
     (layout,) = reader._layouts.values()
     assert layout.features is not None
     assert all(0 < len(known) <= _KNOWN_MAX for known in layout.features._known.values())
+
+
+def test_long_texts_are_judged_and_not_remembered() -> None:
+    text = '{"request_id":"r%d","model":"m","score":0.5,"features":{"city":"Bern","code":"%d%s"}}'
+    one = plan()
+    reader = ChunkReader("predictions", Mapping.parse(), {"m": one}, Limits())
+    for first in (0, 30):
+        records = [LogRecord((text % (i, i, "a" * 50_000)).encode(), i, NOW_MS) for i in range(first, 50)]
+        (found,) = reader.read(records).readable
+        assert not len(found.unjudged), "right, so the compiled pass keeps them"
+    bad = [LogRecord((text % (50, 50, "A" * 50_000)).encode(), 50, NOW_MS)]
+    (found,) = reader.read(bad).readable
+    assert found.unjudged.tolist() == [0]
+    (layout,) = reader._layouts.values()
+    assert layout.features is not None
+    known = layout.features._known["code"]
+    assert not any(len(value) > _KNOWN_CHARS_MAX for value in known if value is not None)
+    reader.read([LogRecord((text % (51, 51, "")).encode(), 51, NOW_MS)])
+    assert "51" in known
 
 
 def chunks(values: int, of: int) -> Iterator[list[LogRecord]]:
