@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from itertools import islice
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,12 +12,11 @@ from monitor.cli.common import CONFIG, Config, console, load, refuse_given
 from monitor.core.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from monitor.config.draft import Draft
-    from monitor.core.mapping import Mapping
 
-_SCHEMA_FOLDER = "schemas"
+Task = Literal["binary", "multiclass", "regression"]
 
 
 def init(
@@ -27,12 +25,17 @@ def init(
     topic: Annotated[str | None, typer.Option(help="Topic of predictions to learn from.")] = None,
     labels_topic: Annotated[str, typer.Option(help="Topic of labels.")] = "labels",
     model: Annotated[str | None, typer.Option(help="The model's name.")] = None,
+    task: Annotated[
+        Task | None, typer.Option(help="What the model predicts, where the guess is wrong.")
+    ] = None,
     config: Config = CONFIG,
     bootstrap_servers: Annotated[str, typer.Option(help="Brokers, host:port.")] = "localhost:9092",
     redis_url: Annotated[str, typer.Option(help="The store.")] = "redis://localhost:6379/0",
     rows: Annotated[int, typer.Option(min=1, help="Rows or records to learn from, at most.")] = 20_000,
     label: Annotated[str | None, typer.Option(help="Column of the label.")] = None,
-    score: Annotated[str | None, typer.Option(help="Column of the score.")] = None,
+    score: Annotated[
+        str | None, typer.Option(help="Column of the score, the probabilities or the value.")
+    ] = None,
     decision: Annotated[str | None, typer.Option(help="Column of the decision.")] = None,
     id_: Annotated[str | None, typer.Option("--id", help="Column of the request id.")] = None,
     timestamp: Annotated[str | None, typer.Option(help="Column of the event time.")] = None,
@@ -44,14 +47,19 @@ def init(
 ) -> None:
     """Write monitor.yaml and a feature schema from a sample, ready to edit; or create the topics.
 
-    Columns are guessed by name unless named here; what was guessed is printed and written down.
+    The task is guessed from labels and answers, columns by name, unless said here; what was guessed is
+    printed and written down. A login to Kafka is taken from `MONITOR__KAFKA__SASL_USERNAME` and the like.
 
     Example: `monitor init --sample loans.csv --model loans --label repaid`
+
+    Example: `monitor init --sample homes.csv --task regression --label sold_for --score predicted_price`
 
     Example: `monitor init --topic predictions --model income`
 
     Example: `monitor init --create-topics`
     """
+    from monitor.cli.init_draft import from_file, from_topic
+    from monitor.config.logins import kafka_before_settings, login_variables
     from monitor.core.guess import model_name
 
     out = console()
@@ -67,162 +75,38 @@ def init(
         refuse_given(ctx, ("label", "score", "decision", "id_", "timestamp"), why)
     if sample is None and topic is None:
         why = "has no effect beside --create-topics alone, which goes by the settings"
-        refuse_given(ctx, ("labels_topic", "model", "bootstrap_servers", "redis_url", "rows", "force"), why)
+        refuse_given(
+            ctx, ("labels_topic", "model", "bootstrap_servers", "redis_url", "rows", "force", "task"), why
+        )
     if topic == labels_topic:
         raise SettingsError(
             [f"--labels-topic: {topic} is the topic of predictions; name that of labels"], "monitor init"
         )
     if sample is not None or topic is not None:
+        places = (bootstrap_servers, redis_url, labels_topic)
         if sample is not None:
             named = {
                 "label": label, "score": score, "decision": decision, "request_id": id_,
                 "timestamp": timestamp,
             }  # fmt: skip
             chosen = {field: column for field, column in named.items() if column is not None}
-            draft = from_file(
-                sample, model, chosen, rows, config, (bootstrap_servers, redis_url, labels_topic)
-            )
+            draft = from_file(sample, model, chosen, rows, config, places, task)
         else:
-            draft = from_topic(str(topic), model, rows, (bootstrap_servers, redis_url, labels_topic))
+            from monitor.edges.kafka.connection import KafkaConnection
+
+            source = ctx.get_parameter_source("bootstrap_servers")
+            servers = None if source is not None and source.name == "DEFAULT" else bootstrap_servers
+            kafka = kafka_before_settings(servers, str(topic), os.environ, config.parent)
+            places = (",".join(kafka.bootstrap_servers), redis_url, labels_topic)
+            draft = from_topic(str(topic), model, rows, KafkaConnection(**kafka.connection()), places, task)
         written = write(draft, config, force)
         for path in written:
             out.print(f"wrote [bold]{path}[/]")
         describe(draft)
+        if topic is not None and (variables := login_variables(os.environ)):
+            out.print(f"not written, so keep them set: {', '.join(variables)}", markup=False)
     if create_topics:
         make_topics(config, partitions)
-
-
-def from_file(
-    sample: Path,
-    model: str | None,
-    named: dict[str, str],
-    rows: int,
-    config: Path,
-    places: tuple[str, str, str],
-) -> Draft:
-    """A draft from a file's first rows."""
-    from monitor.config.draft import Draft, guess_positive
-    from monitor.core.guess import guess_columns, model_name
-    from monitor.core.schema.inference import infer
-    from monitor.edges.files import read_rows
-    from monitor.edges.reference import as_record
-
-    found = list(islice(read_rows(sample), rows))
-    header = list(dict.fromkeys(name for row in found for name in row))
-    missing = [column for column in named.values() if column not in header]
-    if missing:
-        raise SettingsError(
-            [f"no column {name!r}; there are {', '.join(header)}" for name in missing], str(sample)
-        )
-    plain = any(isinstance(row.get("features"), dict) for row in found)
-    columns = {} if plain else guess_columns(header) | named
-    records = [as_record(row, columns) for row in found]
-    features = [record["features"] for record in records if isinstance(record.get("features"), dict)]
-    schema = infer(features)
-    name = model or model_name((r.get("model") for r in records), sample.name.split(".")[0])
-    judged = any(
-        r.get("label") is not None and r.get("score", r.get("decision")) is not None for r in records
-    )
-    base = config.resolve().parent
-    path = sample.resolve()
-    file = str(path.relative_to(base)) if path.is_relative_to(base) else str(path)
-    return Draft(
-        model=name,
-        schema=schema,
-        schema_path=f"{_SCHEMA_FOLDER}/{name}.yaml",
-        bootstrap_servers=places[0],
-        redis_url=places[1],
-        predictions_topic="predictions",
-        labels_topic=places[2],
-        positive_class=guess_positive(r.get("label") for r in records),
-        columns=columns,
-        reference=file if judged else None,
-        absent=[
-            f"{names}: no such column; without it the file is no reference. Name it: {options}"
-            for names, options, fields in (
-                ("label", "--label COLUMN", ("label",)),
-                ("score or decision", "--score COLUMN or --decision COLUMN", ("score", "decision")),
-            )
-            if not any(record.get(field) is not None for record in records for field in fields)
-        ],
-    )
-
-
-def from_topic(topic: str, model: str | None, rows: int, places: tuple[str, str, str]) -> Draft:
-    """A draft from the last records of the topics of predictions and of labels."""
-    from monitor.core.errors import KafkaError
-    from monitor.edges.kafka.connection import KafkaConnection
-    from monitor.edges.kafka.topics import read_last
-
-    connection = KafkaConnection(places[0])
-    records = objects(record.value for record in read_last(connection, topic, rows))
-    if not records:
-        raise SettingsError([f"the topic {topic} holds no JSON object to learn from"], "monitor init")
-    try:
-        labels = objects(record.value for record in read_last(connection, places[2], rows))
-    except KafkaError:
-        labels = []  # there need be no labels yet
-    return from_records(records, labels, topic, model, places)
-
-
-def from_records(
-    records: list[dict[str, Any]],
-    labels: list[dict[str, Any]],
-    topic: str,
-    model: str | None,
-    places: tuple[str, str, str],
-) -> Draft:
-    """A draft from the predictions and labels of two topics."""
-    from monitor.config.draft import Draft, guess_positive
-    from monitor.core.guess import guess_mapping, model_name
-    from monitor.core.mapping import Mapping
-    from monitor.core.schema.inference import infer
-
-    name = model or model_name((r.get("model") for r in records), "model")
-    fields = ("request_id", "timestamp", "model", "model_version", "features", "score", "decision")
-    paths = guess_mapping(records, fields, name)
-    mapping = Mapping.parse(paths)
-    features = [found for r in records if isinstance(found := mapping.get("features", r), dict)]
-    label_paths = guess_mapping(labels, ("request_id", "timestamp", "model", "label"), name) if labels else {}
-    label_mapping = Mapping.parse(label_paths)
-    return Draft(
-        model=name,
-        schema=infer(features),
-        schema_path=f"{_SCHEMA_FOLDER}/{name}.yaml",
-        bootstrap_servers=places[0],
-        redis_url=places[1],
-        predictions_topic=topic,
-        labels_topic=places[2],
-        predictions_mapping=paths,
-        labels_mapping=label_paths,
-        positive_class=guess_positive(label_mapping.get("label", r) for r in labels),
-        absent=[
-            *absent(mapping, records, topic, ("request_id", "features", "score|decision")),
-            *(absent(label_mapping, labels, places[2], ("request_id", "label")) if labels else ()),
-        ],
-    )
-
-
-def absent(mapping: Mapping, records: list[dict[str, Any]], topic: str, fields: Sequence[str]) -> list[str]:
-    """Fields of which no record has any; of those parted by a bar, one is enough."""
-    return [
-        f"{field.replace('|', ' or ')}: not found in {topic}; name its path under mapping"
-        for field in fields
-        if not any(mapping.get(name, record) is not None for record in records for name in field.split("|"))
-    ]
-
-
-def objects(values: Iterable[bytes | None]) -> list[dict[str, Any]]:
-    """The JSON objects among the values of records."""
-    found = []
-    for text in values:
-        try:
-            value = json.loads(text or b"null")
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(value, dict):
-            found.append(value)
-    return found
 
 
 def write(draft: Draft, config: Path, force: bool) -> Sequence[Path]:
@@ -246,9 +130,14 @@ def describe(draft: Draft) -> None:
 
     out = console()
     features = len(draft.schema.features)
-    out.print(
-        f"model {draft.model}: {features} features, positive class {draft.positive_class!r}", markup=False
-    )
+    said = {
+        "binary": f"positive class {draft.positive_class!r}",
+        "multiclass": f"classes {', '.join(map(str, draft.classes))}",
+        "regression": f"unit {draft.unit:g}",
+    }[draft.task]
+    out.print(f"model {draft.model}: {draft.task}, {features} features, {said}", markup=False)
+    other = "" if draft.why.startswith("--task") else "; --task says another"
+    out.print(f"  task: {draft.task}, because {draft.why}{other}", markup=False)
     for field, place in {**draft.columns, **draft.predictions_mapping}.items():
         out.print(f"  {field} ← {place}", markup=False)
     for field, place in draft.labels_mapping.items():

@@ -35,7 +35,11 @@ class Draft:
         labels_topic: where labels are.
         predictions_mapping: field → path, where it differs from the plain form.
         labels_mapping: field → path, where it differs from the plain form.
-        positive_class: as labels name it.
+        task: what the model predicts.
+        why: what in the sample says so.
+        positive_class: of a binary model, as labels name it.
+        classes: of a multiclass model, as labels name them.
+        unit: of a regression model, an ordinary size of a value.
         columns: field → column of the sample file.
         reference: file of judged rows; None where there is none.
         absent: what the sample does not show, for a person to find.
@@ -50,7 +54,11 @@ class Draft:
     labels_topic: str
     predictions_mapping: Mapping[str, str] = field(default_factory=dict)
     labels_mapping: Mapping[str, str] = field(default_factory=dict)
+    task: str = "binary"
+    why: str = ""
     positive_class: bool | int | str = 1
+    classes: Sequence[bool | int | str] = ()
+    unit: float = 1.0
     columns: Mapping[str, str] = field(default_factory=dict)
     reference: str | None = None
     absent: Sequence[str] = ()
@@ -70,9 +78,8 @@ class Draft:
             f"redis: {{url: {_flow(self.redis_url)}, shards: 1}}",
             "models:",
             f"  {_flow(self.model)}:",
-            "    task: binary",
-            "    threshold: 0.5  # a score from here on is a positive decision, where none is sent",
-            f"    positive_class: {_flow(self.positive_class)}  # as labels name it",
+            f"    task: {self.task}",
+            *self._of_task(),
             f"    schema: {_flow(self.schema_path)}",
         ]
         if self.reference is not None:
@@ -92,6 +99,20 @@ class Draft:
             "    alerts: {false_alarms: 1 per month, min_effect: 1.25}",
         ]
         return "\n".join(lines) + "\n"
+
+    def _of_task(self) -> list[str]:
+        """The keys that models of the task have."""
+        if self.task == "regression":
+            unit = int(self.unit) if self.unit.is_integer() and self.unit < 1e15 else self.unit
+            return [f"    unit: {_flow(unit)}  # an ordinary size of a value"]
+        if self.task == "multiclass":
+            # Settings ask for two classes at least; what a person has to fill in must still be read back.
+            names = [*self.classes, *(f"class {n}" for n in range(len(self.classes) + 1, 3))]
+            return [f"    classes: {_flow(names)}  # every one, as labels name it"]
+        return [
+            "    threshold: 0.5  # a score from here on is a positive decision, where none is sent",
+            f"    positive_class: {_flow(self.positive_class)}  # as labels name it",
+        ]
 
 
 def suggested_slices(schema: FeatureSchema) -> list[str]:

@@ -32,11 +32,11 @@ ClassValue = bool | int | str
 
 REFERENCE_FIELDS: Final = (
     "request_id", "timestamp", "model", "model_version", "score", "decision", "label",
-    "value", "interval_low", "interval_high", "probabilities",
+    "value", "interval", "interval_low", "interval_high", "probabilities",
 )  # fmt: skip
 """Fields that a column of a reference file may be; every other column is a feature."""
 _FIELDS_OF_TASK: Final = {
-    "regression": ("value", "interval_low", "interval_high"),
+    "regression": ("value", "interval", "interval_low", "interval_high"),
     "multiclass": ("probabilities",),
 }
 """What a task answers with; in the file of a model of another task such a column is a feature."""

@@ -15,10 +15,25 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "model": ("model", "model_name"),
     "model_version": ("model_version", "version"),
     "score": ("score", "probability", "proba", "y_pred_proba", "predicted_probability", "prediction_score"),
-    "decision": ("decision", "y_pred", "prediction", "predicted_label", "predicted"),
+    "probabilities": ("probabilities", "probs", "class_probabilities", "predicted_probabilities", "y_proba"),
+    "value": ("value", "predicted_value", "prediction", "y_pred", "predicted", "y_hat", "score"),
+    "interval": ("interval", "prediction_interval", "predicted_interval"),
+    "interval_low": ("interval_low", "prediction_low", "y_pred_low", "y_pred_lower"),
+    "interval_high": ("interval_high", "prediction_high", "y_pred_high", "y_pred_upper"),
+    "decision": ("decision", "y_pred", "prediction", "predicted_label", "predicted_class", "predicted"),
     "label": ("label", "target", "y_true", "ground_truth", "actual", "outcome", "truth", "class"),
 }  # fmt: skip
 """Names in order of preference, as written in lower case with underscores."""
+
+ANSWERS: Final[dict[str, tuple[str, ...]]] = {
+    "binary": ("score", "decision"),
+    "multiclass": ("probabilities", "decision"),
+    "regression": ("value", "interval", "interval_low", "interval_high"),
+}
+"""Fields that models of a task answer with; a name among those of another task is a feature's."""
+
+_STRUCTURED: Final = frozenset({"probabilities", "interval"})
+"""Fields whose values are lists or objects."""
 
 FEATURES: Final = ("features", "inputs", "input", "instance", "feature_values", "attributes")
 
@@ -27,19 +42,36 @@ MODEL_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _DEPTH_MAX: Final = 4
 
 
-def guess_columns(columns: Sequence[str]) -> dict[str, str]:
+def guess_columns(columns: Sequence[str], task: str = "binary") -> dict[str, str]:
     """Field → column of a table.
+
+    Args:
+        columns: the table's header.
+        task: what the model predicts, which says what its answers are called.
 
     >>> guess_columns(["age", "id", "y_pred_proba", "y_true"])
     {'request_id': 'id', 'score': 'y_pred_proba', 'label': 'y_true'}
+    >>> guess_columns(["age", "prediction"], "regression"), guess_columns(["value"])
+    ({'value': 'prediction'}, {})
     """
     plain = {_plain(column): column for column in reversed(columns)}
     found: dict[str, str] = {}
-    for field, names in NAMES.items():
+    for field in fields_of(task):
+        names = NAMES[field]
         column = next((plain[name] for name in names if name in plain), None)
         if column is not None:
             found[field] = column
     return found
+
+
+def fields_of(task: str) -> tuple[str, ...]:
+    """The fields that a record of a model may have, but for its features.
+
+    >>> fields_of("regression")[-4:]
+    ('interval', 'interval_low', 'interval_high', 'label')
+    """
+    others = {field for name, fields in ANSWERS.items() if name != task for field in fields}
+    return tuple(field for field in NAMES if field in ANSWERS[task] or field not in others)
 
 
 def model_name(names: Iterable[Any], otherwise: str) -> str:
@@ -72,15 +104,18 @@ def guess_mapping(records: Iterable[Mapping[str, Any]], fields: Sequence[str], m
     for record in records:
         places |= dict(_walk(record, ()))
     features = next((place for name in FEATURES for place in _named(places, name, dict)), None)
-    # What lies among the features is a feature, whatever its name.
-    outside = [place for place in places if features is None or place[: len(features)] != features]
+    # What lies among the features is a feature, and what lies among probabilities a class, whatever its name.
+    closed = [place for name in NAMES["probabilities"] for place in _named(places, name, dict)]
+    closed += [] if features is None else [features]
+    outside = [at for at in places if not any(len(at) > len(top) and at[: len(top)] == top for top in closed)]
     found: dict[str, str] = {}
     for field in fields:
         if field == "features":
             place = features
         else:
-            scalars = {at: places[at] for at in outside if not isinstance(places[at], dict | list)}
-            place = next((at for name in NAMES.get(field, ()) for at in _named(scalars, name, object)), None)
+            structured = field in _STRUCTURED
+            fit = {at: places[at] for at in outside if isinstance(places[at], dict | list) == structured}
+            place = next((at for name in NAMES.get(field, ()) for at in _named(fit, name, object)), None)
         if place is None:
             if field == "model":
                 found[field] = f"={model}"

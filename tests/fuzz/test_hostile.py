@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from monitor.cli.common import console, print_json
-from monitor.cli.init import from_file, from_records, objects, write
+from monitor.cli.init import write
+from monitor.cli.init_draft import from_file, from_records, objects
 from monitor.cli.main import app
 from monitor.cli.tables import print_slices, print_violations
 from monitor.core.errors import RowsError, SettingsError, StoreRefused

@@ -13,7 +13,8 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 
-from monitor.cli.init import from_file, from_records, objects, write
+from monitor.cli.init import write
+from monitor.cli.init_draft import from_file, from_records, objects
 from monitor.config import Settings
 from monitor.config.draft import Draft
 from monitor.core.errors import MonitorError, RowsError
