@@ -43,6 +43,7 @@ def check(
 
     samples, problems = read_samples(settings, records)
     problems += store_problems(settings)
+    problems += column_problems(settings)
     found = survey(
         samples,
         {name: model_plan(name, model, settings) for name, model in settings.models.items()},
@@ -99,6 +100,18 @@ def read_samples(settings: Settings, records: int) -> tuple[list[Sample], list[s
         except MonitorError as error:
             problems.append(str(error))
     return samples, problems
+
+
+def column_problems(settings: Settings) -> list[str]:
+    """Columns that the settings name and the file of the reference lacks: what they hold would be missed."""
+    from monitor.edges.reference import misnamed_columns
+
+    return [
+        f"models.{name}.reference.columns.{complaint}"
+        for name, model in settings.models.items()
+        if model.reference is not None and model.reference.file is not None
+        for complaint in misnamed_columns(model.reference.file, model.reference.columns)
+    ]
 
 
 def store_problems(settings: Settings) -> list[str]:

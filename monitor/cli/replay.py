@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from itertools import islice
@@ -78,9 +79,13 @@ def replay(
     from monitor.edges.replay import events, feed
     from monitor.wiring import connection
 
-    named = pairs(column or [], "--column")
-    first = next(iter(read_rows(file)), {})
-    columns = columns_of(list(first), settings.models[model].reference_columns if model else {}) | named
+    named = named_columns(file, column or [])
+    header = list(next(iter(read_rows(file)), {}))
+    of_model = settings.models[model] if model else None
+    columns = columns_of(
+        header, of_model.reference_columns if of_model else {}, of_model.task if of_model else "binary"
+    )
+    columns |= named
     records = (as_record(row, columns) for row in islice(read_rows(file), limit))
     sent: Counter[Stream] = Counter()
     with (
@@ -113,16 +118,39 @@ def replay(
         console().print(f"sent {' and '.join(parts) or 'nothing'}")
 
 
-def columns_of(header: list[str], reference: dict[str, str]) -> dict[str, str]:
+def named_columns(file: Path, texts: list[str]) -> dict[str, str]:
+    """Field → column as `--column` says, each of them ours and in the file.
+
+    Raises:
+        SettingsError: every one that is not.
+    """
+    from monitor.config.models import REFERENCE_FIELDS
+    from monitor.edges.reference import misnamed_columns
+
+    named = pairs(texts, "--column")
+    problems = [
+        f"{field}: not one of our fields, which are {', '.join(REFERENCE_FIELDS)}"
+        for field in named
+        if field not in REFERENCE_FIELDS
+    ]
+    known = {field: column for field, column in named.items() if field in REFERENCE_FIELDS}
+    problems += misnamed_columns(file, known) if known else []
+    if problems:
+        raise SettingsError(problems, "--column")
+    return named
+
+
+def columns_of(header: list[str], reference: dict[str, str], task: str = "binary") -> dict[str, str]:
     """Field → column: guessed by name, and as a reference file of the model has them.
 
     Args:
         header: columns of the file.
         reference: field → column of the model's reference, with those of its task.
+        task: what the model predicts.
     """
     from monitor.core.guess import guess_columns
 
-    guessed = guess_columns(header)
+    guessed = guess_columns(header, task)
     return guessed | {
         field: column for field, column in reference.items() if column in header or field not in guessed
     }
@@ -157,13 +185,16 @@ def timing_of(
 
     try:
         rate_per_s = float(rate) if rate not in {"", "max"} else None
+    except ValueError:
+        rate_per_s = math.nan
+    if rate_per_s is not None and not 0 < rate_per_s < 1e9:
+        raise SettingsError([f"--rate: expected a number above 0, or max; got {rate}"], "monitor replay")
+    try:
         shortest, _, longest = label_delay.partition("..")
         delays_s = (parse_duration(shortest), parse_duration(longest or shortest))
         start_ms = round(time.time() * 1000) if start == "now" else parse_instant(start)
     except ValueError as error:
         raise SettingsError([str(error)], "monitor replay") from None
-    if rate_per_s is not None and not 0 < rate_per_s < 1e9:
-        raise SettingsError([f"--rate: expected a number above 0, or max; got {rate}"], "monitor replay")
     return Timing(
         rate_per_s=rate_per_s,
         start_ms=None if time_ == "keep" else start_ms,

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 
+from monitor.config.problems import nearest
 from monitor.core.batch import read_predictions
 from monitor.core.contributions import (
     Cells,
@@ -35,10 +38,14 @@ from monitor.core.slices.assign import OUTSIDE, Token
 from monitor.core.tasks import Regression
 from monitor.core.tasks.moments import CELLS
 from monitor.core.tasks.multiclass import CLASSES_MAX
+from monitor.edges.files import read_rows
 from monitor.edges.prepare import Preparer
 from monitor.edges.reader import MetricsReader
 
 log = logging.getLogger(__name__)
+
+_HEAD_ROWS: Final = 20_000
+"""Rows of a file in which a column must show, where rows name their own."""
 
 _FIELDS = ("request_id", "timestamp", "model", "model_version", "score", "decision", "label")
 
@@ -62,6 +69,38 @@ def as_record(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, A
     taken = set(named.values())
     record["features"] = {column: value for column, value in row.items() if column not in taken}
     return record
+
+
+def misnamed_columns(file: Path, columns: Mapping[str, str]) -> list[str]:
+    """Why a file cannot have the columns that a person named, one sentence a column.
+
+    Args:
+        file: CSV, Parquet or JSONL.
+        columns: our field → the file's column.
+
+    Raises:
+        RowsError: the file cannot be read.
+    """
+    missing = dict(columns)
+    header: dict[str, None] = {}
+    for row in islice(read_rows(file), _HEAD_ROWS):
+        if isinstance(row.get("features"), dict):
+            return [
+                f"{field}: rows of {file} have `features` and are read as they are; leave it out, "
+                f"or name {column} {field} in the file"
+                for field, column in columns.items()
+                if field != column
+            ]
+        header |= dict.fromkeys(row)
+        missing = {field: column for field, column in missing.items() if column not in row}
+        if not missing:
+            break
+    if not header:
+        return []
+    return [
+        f"{field}: no column {column!r} in {file}{nearest(column, list(header))}"
+        for field, column in missing.items()
+    ]
 
 
 async def count_reference(

@@ -110,7 +110,10 @@ def test_errors_show_where_they_came_from_when_asked(config: str) -> None:
         (["init", "--create-topics", "--redis-url", "redis://x"], "--redis-url: has no effect"),
         (["probe", "--threshold", "none", "--sample", "a.csv"], "--threshold: is of --model-url"),
         (["replay", "a.csv"], "kafka.labels: no topic is configured"),
-        (["replay", "a.csv", "--as", "predictions", "--rate", "fast"], "fast"),
+        (
+            ["replay", "a.csv", "--as", "predictions", "--rate", "fast"],
+            "--rate: expected a number above 0, or max; got fast",
+        ),
         (["replay", "a.csv", "--as", "predictions", "--rate", "0"], "--rate: expected a number above 0"),
         (["replay", "a.csv", "--as", "predictions", "--label-delay", "soon"], "not a duration"),
         (["replay", "a.csv", "--as", "predictions", "--topic", "t"], "not an input topic"),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from monitor.cli.check import column_problems
 from monitor.config import Settings
 from monitor.core.counters import ALL_SLICE, Scalar
 from monitor.core.evaluation import ReferenceCounts
@@ -81,3 +82,17 @@ def test_a_stretch_of_traffic_is_a_reference_once_it_is_counted() -> None:
     assert found.scalars[ids[slice_key({"sex": "Male"})]][Scalar.REQUESTS] == 4
     empty = window_reference(MetricsReader(reader), MODEL, ids, 0, 1000)
     assert empty.scalars.get(ALL_SLICE, np.zeros(1)).sum() == 0
+
+
+def test_check_misses_columns_that_the_file_lacks(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("age,p,repaid\n30,0.5,1\n")
+    columns = {"score": "p", "label": "foo"}
+    settings = settings_of({"reference": {"file": str(file), "columns": columns}})
+    assert column_problems(settings) == [
+        f"models.m.reference.columns.label: no column 'foo' in {file}; known here: age, p, repaid"
+    ]
+    sound = settings_of({"reference": {"file": str(file), "columns": columns | {"label": "repaid"}}})
+    assert column_problems(sound) == []
+    # What the task alone looks for need not be there.
+    assert column_problems(settings_of({"task": "regression", "reference": {"file": str(file)}})) == []

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.cli.replay import columns_of
-from monitor.core.errors import MappingError, RowsError
+from monitor.cli.replay import columns_of, named_columns
+from monitor.core.errors import MappingError, RowsError, SettingsError
 from monitor.core.mapping import FIELDS, Mapping
 from monitor.edges.reference import as_record
 from monitor.edges.replay import Event, Stream, Timing, events, feed, into_shape
@@ -146,6 +147,37 @@ def test_columns_are_guessed_and_those_of_the_reference(
     header: list[str], reference: dict[str, str], columns: dict[str, str]
 ) -> None:
     assert columns_of(header, reference) == columns
+
+
+def test_the_task_says_what_a_prediction_is() -> None:
+    assert columns_of(["prediction"], {"value": "value"}, "regression") == {"value": "prediction"}
+    assert columns_of(["prediction"], {}) == {"decision": "prediction"}
+
+
+@pytest.mark.parametrize(
+    ("column", "complaint"),
+    [
+        ("foo=bar", "foo: not one of our fields, which are request_id, timestamp, model"),
+        ("label=repayed", "label: no column 'repayed' in {file}; did you mean repaid?"),
+        ("score=zip", "score: no column 'zip' in {file}; known here: age, p, repaid"),
+    ],
+)
+def test_columns_that_are_not_there_are_refused(tmp_path: Path, column: str, complaint: str) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("age,p,repaid\n30,0.5,1\n")
+    with pytest.raises(SettingsError) as refused:
+        named_columns(file, ["label=repaid", column])
+    assert complaint.format(file=file) in str(refused.value)
+
+
+def test_columns_that_some_rows_have_are_there(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"age": 3}\n{"age": 4, "repaid": 1}\n')
+    assert named_columns(file, ["label=repaid"]) == {"label": "repaid"}
+    file.write_text('{"features": {"age": 3}, "repaid": 1}\n')
+    with pytest.raises(SettingsError, match="read as they are"):
+        named_columns(file, ["label=repaid"])
+    assert named_columns(file, ["label=label"]) == {"label": "label"}
 
 
 def test_a_file_of_values_is_sent_with_them() -> None:
