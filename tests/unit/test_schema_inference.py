@@ -158,6 +158,32 @@ def test_bins_agree_with_numpy_and_zeros_do_not_swallow_the_rest() -> None:
     assert bin_counts(values, edges)[2:].max() < 100
 
 
+@pytest.mark.parametrize("scale", [1.0, 1_000.0])
+def test_edges_have_the_digits_that_part_them(scale: float) -> None:
+    rng = np.random.default_rng(3)
+    values = scale * (1.7e9 + np.floor(rng.uniform(0, 7_200, 8_000)))
+    counts = bin_counts(values, cut_points(values))
+    assert len(counts) == 20
+    assert counts.min() > 8_000 / 20 * 0.9
+    reference = feature(values.tolist()).reference
+    assert reference is not None
+    assert reference.quantiles is not None
+    assert len(set(reference.quantiles)) == len(reference.quantiles)
+
+
+def test_edges_of_ordinary_columns_have_six_digits() -> None:
+    values = np.random.default_rng(3).lognormal(8, 2, 8_000)
+    levels = np.arange(1, 20) / 20
+    expected = [float(f"{edge:.6g}") for edge in np.quantile(values, levels, method="inverted_cdf")]
+    assert cut_points(values).tolist() == expected
+
+
+@pytest.mark.parametrize("values", [[-1.7e308, 1.7e308], [5e-324 * i for i in range(50)], [0.0] * 3])
+def test_edges_reach_the_ends_of_floats(values: list[float]) -> None:
+    spread = np.array([value / (1 + i % 7) for i, value in enumerate(values * 40)])
+    assert bin_counts(spread, cut_points(spread)).sum() == len(spread)
+
+
 @pytest.mark.parametrize(
     ("sample", "problem"),
     [

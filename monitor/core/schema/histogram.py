@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
@@ -24,6 +25,12 @@ BINS: Final = 20
 
 EXACT_VALUES_MAX: Final = 32
 """Up to so many distinct numbers, each has a bin of its own."""
+
+DIGITS: Final = 6
+"""Significant digits of an edge, where they part it from the next."""
+
+_DIGITS_MAX: Final = 17
+"""Enough for any float."""
 
 TOP_VALUES: Final = 100
 """Categories counted by name; the rest is `other`."""
@@ -48,12 +55,33 @@ def cut_points(values: NDArray[np.float64]) -> NDArray[np.float64]:
     rest = values[~np.isin(values, distinct[heavy])]
     levels = np.arange(1, BINS) / BINS
     quantiles = np.quantile(rest, levels, method="inverted_cdf") if len(rest) else rest
-    return np.unique(np.concatenate([distinct[heavy], distinct[after], _six_digits(quantiles)]))
+    return np.unique(np.concatenate([distinct[heavy], distinct[after], _rounded(quantiles)]))
 
 
-def _six_digits(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Enough for a person and a file; counts are taken over the rounded edges, so they stay exact."""
-    return np.array([float(f"{value:.6g}") for value in values])
+def _rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Increasing values with the digits that a person and a file need; counts stay exact, taken over these.
+
+    Six digits, or as many as it takes to move none by more than a twentieth of the way to the next: six
+    of an epoch second are three hours, which would make one bin of a week.
+
+    >>> _rounded(np.array([1234.56789, 2000.0])).tolist()
+    [1234.57, 2000.0]
+    >>> _rounded(np.array([1.7e9 + 0.25, 1.7e9 + 60])).tolist()
+    [1700000000.0, 1700000060.0]
+    """
+    distinct = np.unique(values)
+    with np.errstate(over="ignore"):
+        gaps = np.diff(distinct, prepend=-np.inf, append=np.inf)
+    nearest = dict(zip(distinct.tolist(), np.minimum(gaps[:-1], gaps[1:]).tolist(), strict=True))
+    return np.array([float(f"{value:.{_digits(value, nearest[value])}g}") for value in values.tolist()])
+
+
+def _digits(value: float, gap: float) -> int:
+    """Significant digits of a value that lies `gap` from the next."""
+    if value == 0 or not math.isfinite(gap):
+        return DIGITS
+    step = math.floor(math.log10(gap)) - 1
+    return min(max(DIGITS, math.floor(math.log10(abs(value))) + 1 - step), _DIGITS_MAX)
 
 
 def bin_counts(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -84,9 +112,7 @@ def reference_of(feature: Feature, values: Sequence[Any], *, rows: int, missing:
         edges = cut_points(numbers)
         shape["edges"] = edges.tolist()
         shape["counts"] = bin_counts(numbers, edges).tolist()
-        shape["quantiles"] = _six_digits(
-            np.quantile(numbers, QUANTILE_LEVELS, method="inverted_cdf")
-        ).tolist()
+        shape["quantiles"] = _rounded(np.quantile(numbers, QUANTILE_LEVELS, method="inverted_cdf")).tolist()
     elif feature.type is FeatureType.BOOLEAN:
         shape["values"] = {name: values.count(value) for name, value in (("true", True), ("false", False))}
     elif feature.type is FeatureType.CATEGORY:
