@@ -13,13 +13,15 @@ from monitor.config.probes import ProbeSettings
 from monitor.config.problems import Problem, Problems, Section, nearest
 from monitor.config.values import DurationS, ExistingFile, InstantMs, RatePerS, Share, existing_file
 from monitor.core.errors import SchemaError
-from monitor.core.schema import FeatureSchema
+from monitor.core.schema import FeatureSchema, FeatureType
+from monitor.core.schema.feature import NUMERIC
 from monitor.core.shown import shown
 from monitor.core.slices.spec import (
     BinSlice,
     CategorySlice,
     SliceSpec,
     VersionSlice,
+    bins_in,
     features_of,
     parse_slice,
 )
@@ -203,8 +205,6 @@ class ModelSettings(Section):
     )
     unit: float = Field(
         1.0,
-        gt=2.0**-UNIT_EXPONENT_MAX,
-        lt=2.0**UNIT_EXPONENT_MAX,
         allow_inf_nan=False,
         description="Regression: an ordinary size of a value; sums count in the nearest power of two.",
     )
@@ -278,6 +278,13 @@ class ModelSettings(Section):
         if negative is not None and str(negative) == str(raw.get("positive_class", 1)):
             yield Problem(("negative_class",), f"is the positive class too: {negative!r}")
 
+    @field_validator("unit")
+    @classmethod
+    def _ordinary(cls, unit: float) -> float:
+        if not 2.0**-UNIT_EXPONENT_MAX < unit < 2.0**UNIT_EXPONENT_MAX:
+            raise ValueError(f"expected a number above 0 (1e-154 to 1e154), such as 1000; got {unit:g}")
+        return unit
+
     @field_validator("slices")
     @classmethod
     def _slices_known(cls, slices: tuple[SliceSpec, ...], info: ValidationInfo) -> tuple[SliceSpec, ...]:
@@ -286,6 +293,19 @@ class ModelSettings(Section):
             for position, spec in enumerate(slices)
             for feature in features_of(spec)
             if (complaint := _unknown_feature(feature, info))
+        ]
+        if problems:
+            raise Problems(problems)
+        return slices
+
+    @field_validator("slices")
+    @classmethod
+    def _slices_cut(cls, slices: tuple[SliceSpec, ...], info: ValidationInfo) -> tuple[SliceSpec, ...]:
+        problems = [
+            Problem((position,), complaint)
+            for position, spec in enumerate(slices)
+            for part in bins_in(spec)
+            if (complaint := _not_cut(part.feature, info))
         ]
         if problems:
             raise Problems(problems)
@@ -312,6 +332,8 @@ class ModelSettings(Section):
             complaint = _unknown_feature(spec.feature, info)
             if spec.feature in info.data.get("protected", ()):
                 complaint = f"{spec.feature} is protected: it cannot justify a difference as well"
+            elif isinstance(spec, BinSlice):
+                complaint = complaint or _not_cut(spec.feature, info)
             try:
                 found.append(with_bins(spec, info.data.get("slices", ()), info.data.get("feature_schema")))
             except ValueError as error:
@@ -331,6 +353,15 @@ class ModelSettings(Section):
             if problems:
                 raise Problems(problems)
         return probes
+
+
+def _not_cut(feature: str, info: ValidationInfo) -> str:
+    """Why a feature cannot be cut into bins; empty where it can, or where nobody says what it is."""
+    schema = info.data.get("feature_schema")
+    known = schema.features.get(feature) if schema is not None else None
+    if known is None or known.type in NUMERIC or known.type is FeatureType.ANY:
+        return ""
+    return f"{feature} is a {known.type.value} in the schema, which has no bins: write {feature} alone"
 
 
 def _unknown_feature(feature: str, info: ValidationInfo) -> str:

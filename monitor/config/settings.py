@@ -19,9 +19,10 @@ from monitor.core.counters import DEFAULT_TIERS, DEMO_TIERS, Tier
 from monitor.core.errors import SettingsError
 from monitor.core.masking import key_of
 from monitor.core.records import ModelName
+from monitor.core.schema import FeatureType
 from monitor.core.schema.text import read_yaml
 from monitor.core.shown import shown
-from monitor.core.slices.spec import CategorySlice, CrossSlice, features_of
+from monitor.core.slices.spec import CategorySlice, CrossSlice, bins_in, features_of
 
 SECRET_CHARS_MIN: Final = 16
 """Shorter keys could be tried out."""
@@ -206,6 +207,7 @@ class Settings(Section):
                 if isinstance(part, CategorySlice | CrossSlice)
                 for feature in sorted(secret.intersection(features_of(part)))
             ]
+            found += [f"models.{name}.{text}" for text in _uncut(model)]
             if model.feature_schema is None:
                 found.append(f"models.{name}.schema: none given; requests are counted but not validated")
             if model.reference is None:
@@ -219,6 +221,27 @@ def _sensitive(model: ModelSettings) -> set[str]:
     """Features whose values are never shown."""
     schema = model.feature_schema
     return set() if schema is None else {name for name, f in schema.features.items() if f.sensitive}
+
+
+def _uncut(model: ModelSettings) -> list[str]:
+    """Numbers with fractions that are slices as they are: nearly every row would be one of its own."""
+    schema = model.feature_schema
+    if schema is None:
+        return []
+    numbers = {name for name, feature in schema.features.items() if feature.type is FeatureType.NUMBER}
+    cut = {part.feature for spec in model.slices for part in bins_in(spec)}
+    # A crossing has the bins that it names itself, and no others.
+    crossed = [
+        set(s.features) - {b.feature for b in s.bins} for s in model.slices if isinstance(s, CrossSlice)
+    ]
+    alone = {spec.feature for spec in model.slices if isinstance(spec, CategorySlice)}
+    named = {"slices": alone.union(*crossed), "protected": set(model.protected) - cut - alone}
+    return [
+        f"{key}: {feature} is a number, and every value of it a slice of its own; "
+        f"write {{feature: {feature}, bins: [...]}} under slices"
+        for key, features in named.items()
+        for feature in sorted(features & numbers)
+    ]
 
 
 def _origin(place: Place, origins: Mapping[Place, str]) -> str:

@@ -309,7 +309,8 @@ def test_topics(keys: dict[str, Any], complaint: str) -> None:
         ({"task": "multiclass", "classes": ["a", "a"]}, "names 'a' twice"),
         ({"task": "multiclass", "classes": ["a", "b"], "threshold": 0.5}, "is a key of binary models"),
         ({"classes": ["a", "b"]}, "is a key of multiclass models; this one is binary"),
-        ({"task": "regression", "unit": 0}, "greater than"),
+        ({"task": "regression", "unit": 0}, "above 0 (1e-154 to 1e154), such as 1000; got 0"),
+        ({"task": "regression", "unit": 1e300}, "got 1e+300"),
         (None, "expected a section"),
     ],
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from monitor.config import ModelSettings
+from monitor.config import ModelSettings, Settings
 from monitor.core.schema import FeatureSchema
 from monitor.core.slices import BinSlice, CategorySlice, CrossSlice, VersionSlice
 from monitor.core.tasks import Binary, ClassNames, Multiclass, Regression
@@ -103,3 +105,41 @@ def test_a_legitimate_number_has_bins_from_a_slice_or_from_its_reference() -> No
 def test_mistakes_in_legitimate_features_are_told(settings: dict[str, object], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         ModelSettings.model_validate(settings)
+
+
+TYPED: dict[str, Any] = {
+    "fee": {"type": "number"}, "visits": {"type": "integer"}, "blob": {"type": "any"},
+    "region": {"type": "category", "categories": ["n", "s"]}, "vip": {"type": "boolean"},
+    "note": {"type": "string"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("feature", ["region", "vip", "note"])
+def test_only_numbers_have_bins(feature: str) -> None:
+    cut = {"feature": feature, "bins": [1]}
+    kind = TYPED[feature]["type"]
+    for settings in ({"slices": [cut]}, {"slices": [["visits", cut]]}, {"legitimate": [cut]}):
+        with pytest.raises(ValueError, match=f"{feature} is a {kind} in the schema, which has no bins"):
+            ModelSettings.model_validate(settings | {"schema": _schema(**TYPED)})
+        ModelSettings.model_validate(settings)  # without a schema nobody knows
+
+
+def test_numbers_that_are_not_cut_are_told() -> None:
+    def told(**model: Any) -> list[str]:
+        kafka = {"bootstrap_servers": "k:9092", "predictions": {"topics": ["p"]}}
+        settings = Settings.parse({"kafka": kafka, "models": {"m": model | {"schema": _schema(**TYPED)}}})
+        return [text for text in settings.warnings() if "is a number" in text]
+
+    bins = [{"feature": name, "bins": [1, 2]} for name in ("fee", "visits", "blob")]
+    assert told(slices=[*bins, "region", ["region", bins[0]]], protected=["fee", "vip"]) == []
+    assert told(slices=["visits"]) == []  # integers of few values may be meant
+    for model in (
+        {"slices": ["fee"]},
+        {"slices": [["region", "fee"]]},
+        {"slices": [bins[0], ["vip", "fee"]]},
+    ):
+        assert told(**model) == [
+            "models.m.slices: fee is a number, and every value of it a slice of its own; "
+            "write {feature: fee, bins: [...]} under slices"
+        ]
+    assert [text.split(":")[0] for text in told(protected=["fee"])] == ["models.m.protected"]

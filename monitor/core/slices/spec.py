@@ -132,6 +132,13 @@ def features_of(spec: SliceSpec) -> tuple[str, ...]:
             return ()
 
 
+def bins_in(spec: SliceSpec) -> tuple[BinSlice, ...]:
+    """The features that a declaration cuts into bins."""
+    if isinstance(spec, BinSlice):
+        return (spec,)
+    return spec.bins if isinstance(spec, CrossSlice) else ()
+
+
 def parse_slice(value: Any) -> SliceSpec:
     """Read one entry of `slices`.
 
