@@ -142,7 +142,8 @@ def decode_chunk(
             request_id = str(request_id)
         if not isinstance(request_id, str) or not 1 <= len(request_id) <= REQUEST_ID_CHARS_MAX:
             path = mapping.paths.get("request_id", "$.request_id")
-            detail = f"expected a text of 1 to {REQUEST_ID_CHARS_MAX} characters or an integer at {path}"
+            what = f"a text of 1 to {REQUEST_ID_CHARS_MAX} characters or an integer of 64 bits"
+            detail = f"expected {what} at {path}"
             rejected.append(Rejected(record.offset, Unreadable.NO_REQUEST_ID, detail, record.value or b""))
             continue
         model = get_model(body)

@@ -102,6 +102,19 @@ def test_a_label_that_means_nothing_is_told_with_the_bytes_it_came_in(compiled: 
         assert DeadLetter.model_validate_json(masked).value_head == hashed(b"a key", value)
 
 
+@pytest.mark.parametrize("number", [2**63, 2**64 - 1])
+def test_integers_of_64_bits_are_ids(number: int) -> None:
+    rows, _ = decode(b'{"request_id": %d, "model": "income"}' % number)
+    assert [row.request_id for row in rows] == [str(number)]
+
+
+def test_a_longer_integer_is_told_what_an_id_may_be() -> None:
+    _, (rejected,) = decode(b'{"request_id": %d, "model": "income"}' % (2**70))
+    assert rejected.detail == (
+        "expected a text of 1 to 512 characters or an integer of 64 bits at $.request_id"
+    )
+
+
 def test_brackets_inside_text_are_not_nesting() -> None:
     value = json.dumps({"request_id": "r", "model": "income", "features": {"note": "[{" * 500 + '"\\'}})
     assert len(decode(value.encode())[0]) == 1
