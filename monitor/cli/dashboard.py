@@ -11,7 +11,7 @@ from monitor.cli.common import CONFIG, Config, load_reachable
 
 def dashboard(
     config: Config = CONFIG,
-    port: Annotated[int, typer.Option(help="Port to listen at; 0 any.")] = 8090,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen at; 0 any.")] = 8090,
 ) -> None:
     """Serve a page for each model: alerts, slices, distributions, and the monitor's own health.
 

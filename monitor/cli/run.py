@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
 from monitor.cli.common import CONFIG, Config, load, load_reachable
+from monitor.core.errors import SettingsError
+
+_PORT_MAX: Final = 65_535
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -20,7 +23,11 @@ def run(
     ] = 1,
     web_port: Annotated[
         int | None,
-        typer.Option(help="Serve /healthz, /readyz and /metrics here; 0 any port. Each process adds one."),
+        typer.Option(
+            min=0,
+            max=_PORT_MAX,
+            help="Serve /healthz, /readyz and /metrics here; 0 any port. Each process adds one.",
+        ),
     ] = None,
     log_level: Annotated[Level, typer.Option(help="Least important lines that are logged.")] = "info",
 ) -> None:
@@ -48,6 +55,12 @@ def run(
     from monitor.edges.supervisor import Supervisor
 
     port = load_reachable(config).at(web_port=web_port).web.port
+    if port and port + processes - 1 > _PORT_MAX:
+        problem = (
+            f"--web-port: {processes} processes from {port} on reach beyond the last port, {_PORT_MAX}; "
+            f"begin at {_PORT_MAX - processes + 1} or below"
+        )
+        raise SettingsError([problem], "monitor run")
     commands = [
         _command(config, None if port is None else port and port + n, log_level) for n in range(processes)
     ]

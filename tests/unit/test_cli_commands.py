@@ -120,6 +120,7 @@ def test_errors_show_where_they_came_from_when_asked(config: str) -> None:
         (["replay", "no-such.csv", "--as", "predictions"], "No such file"),
         (["replay", "no-such.csv", "--model", "incom"], "did you mean income?"),
         (["slices", "income"], "Redis"),
+        (["run", "-n", "4", "--web-port", "65533"], "begin at 65532 or below"),
     ],
 )
 def test_what_is_wrong_is_said(config: str, arguments: list[str], complaint: str) -> None:
@@ -127,6 +128,16 @@ def test_what_is_wrong_is_said(config: str, arguments: list[str], complaint: str
     assert result.exit_code == 2, result.output
     assert complaint in result.stderr
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize("arguments", [["dashboard", "--port"], ["run", "--web-port"]])
+@pytest.mark.parametrize(("port", "complaint"), [("99999", "65535"), ("-1", "0")])
+def test_ports_that_there_are_not_are_refused(
+    config: str, arguments: list[str], port: str, complaint: str
+) -> None:
+    result = RUNNER.invoke(app, [*arguments, port, "-c", config])
+    assert result.exit_code == 2
+    assert f"than or equal to {complaint}" in " ".join(result.stderr.split())
 
 
 def test_embedded_services_are_out_of_reach(tmp_path: Path) -> None:
