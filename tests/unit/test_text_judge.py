@@ -17,9 +17,11 @@ from monitor.core.schema import Feature, FeatureSchema
 from monitor.core.schema.bigrams import LENGTH_MAX, PAIRS_MAX, Bigrams, folded
 from monitor.core.schema.feature import TextReference
 from monitor.core.schema.inference import infer
+from monitor.core.schema.near_miss import EXAMINED_MAX
 from monitor.core.schema.text_judge import (
     BOUNDARY_MIN,
     CACHED_MAX,
+    EXAMINED_CHUNK_MAX,
     OK,
     TextJudge,
     boundaries,
@@ -253,11 +255,23 @@ def test_judging_twice_and_judging_very_many_gives_the_same() -> None:
     judge = TextJudge(OCCUPATIONS.features["job"])
     once = judge.doubtful(["Slaes", "Sales", None])
     assert once == judge.doubtful(["Slaes", "Sales", None]) == {"Slaes": Code.NEAR_MISS}
-    assert not judge.doubtful(f"{i} unknown" for i in range(CACHED_MAX + 10))
-    assert len(judge.doubtful("\x00" + str(i) for i in range(CACHED_MAX + 10))) == CACHED_MAX + 10
+    assert not judge.doubtful([f"{i} unknown" for i in range(CACHED_MAX + 10)])
+    assert len(judge.doubtful(["\x00" + str(i) for i in range(CACHED_MAX + 10)])) == CACHED_MAX + 10
     assert len(judge._right) <= CACHED_MAX + 4
     assert len(judge._doubtful) <= CACHED_MAX
     assert judge.doubtful(["Slaes"]) == once
+
+
+def test_a_chunk_of_texts_like_all_that_is_known_is_looked_at_in_part_and_none_is_forgotten() -> None:
+    letters = [chr(0x4E00 + i) for i in range(40)]
+    known = tuple(f"aaaaa{a}{b}tailing" for a in letters for b in letters)
+    judge = TextJudge(Feature(type="category", categories=known))
+    unlike = [f"aaaaabctailing {a}{b}" for a in letters for b in letters]
+    slips = [word.replace("tailing", "tialing") for word in known[:5]]
+    assert judge.doubtful([*unlike, *slips]) == {}
+    assert EXAMINED_CHUNK_MAX <= judge._near.examined <= EXAMINED_CHUNK_MAX + EXAMINED_MAX
+    assert judge.doubtful([*slips, *unlike]) == dict.fromkeys(slips, Code.NEAR_MISS)
+    assert judge.code(slips[0], near=False) == OK
 
 
 def test_values_that_lie_close_together_are_not_near_misses_of_each_other() -> None:

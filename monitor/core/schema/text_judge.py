@@ -11,7 +11,7 @@ the rate of flags against `boundaries`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Final
 
@@ -37,6 +37,10 @@ unseen need not resemble the sample in everything: twice that."""
 
 CACHED_MAX: Final = 20_000
 """Values of a feature whose judgement is remembered; some 2 MB. When full it starts anew."""
+
+EXAMINED_CHUNK_MAX: Final = 10_000
+"""Known values that the new texts of a chunk are held against, a feature: texts after them are not looked for
+near misses until they come in another chunk. Only known values that begin alike ever make so many."""
 
 _BROKEN: Final = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd\ud800-\udfff]"  # control, replacement, half characters
@@ -102,15 +106,20 @@ class TextJudge:
         # Made when the first unknown value comes: a schema that is only written needs none.
         return NearMisses(self._words)
 
-    def code(self, value: str) -> int:
-        """Judge one text: `Code.GIBBERISH`, `Code.NEAR_MISS` or `OK`."""
+    def code(self, value: str, near: bool = True) -> int:
+        """Judge one text: `Code.GIBBERISH`, `Code.NEAR_MISS` or `OK`.
+
+        Args:
+            value: the text.
+            near: whether it may be a near miss; looking for one is what costs.
+        """
         if value in self._known:
             return OK
         if is_broken(value):
             return Code.GIBBERISH
         if self._patterns and form_of(value) in self._patterns:
             return OK
-        if self._words and self._near.nearest(value) is not None:
+        if near and self._words and self._near.nearest(value) is not None:
             return Code.NEAR_MISS
         if self._bigrams is not None and self._floor is not None:
             text = folded(value)
@@ -118,19 +127,28 @@ class TextJudge:
                 return Code.GIBBERISH
         return OK
 
-    def doubtful(self, values: Iterable[object]) -> Mapping[object, int]:
+    def doubtful(self, values: Sequence[object]) -> Mapping[object, int]:
         """The values in doubt among those of a chunk, with their codes.
+
+        Near misses are looked for until the texts were held against `EXAMINED_CHUNK_MAX` known values.
 
         Args:
             values: hashable; what is not text is never in doubt.
         """
         found: dict[object, int] = {}
         new = set(values) - self._right
-        for value in new:
+        if not new:
+            return found
+        examined_max = self._near.examined + EXAMINED_CHUNK_MAX
+        for value in dict.fromkeys(values):  # in their order, so that the first ones are looked at
+            if value not in new:
+                continue
             code = self._doubtful.get(value)
             if code is None:
-                code = self.code(value) if isinstance(value, str) else OK
-                self._remember(value, code)
+                near = self._near.examined < examined_max
+                code = self.code(value, near) if isinstance(value, str) else OK
+                if near:
+                    self._remember(value, code)
             if code != OK:
                 found[value] = code
         return found
