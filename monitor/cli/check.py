@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def check(
     config: Config = CONFIG,
     records: Annotated[
-        int, typer.Option(min=1, max=100_000, help="Last records of each topic to read.")
+        int,
+        typer.Option(min=1, max=100_000, help="Last records of each topic to read; 256 MB in all."),
     ] = 1_000,
     as_json: AsJson = False,
 ) -> None:
@@ -88,7 +89,7 @@ def read_samples(settings: Settings, records: int) -> tuple[list[Sample], list[s
     samples, problems = [], []
     for kind, topic in roles:
         try:
-            last = topics.read_last(kafka, topic, records)
+            last = topics.read_last(kafka, topic, records, topics.SAMPLE_BYTES_MAX // len(roles))
         except MonitorError as error:
             problems.append(str(error))
             continue

@@ -193,15 +193,20 @@ def from_topic(
 ) -> Draft:
     """A draft from the last records of the topics of predictions and of labels."""
     from monitor.core.errors import KafkaError
-    from monitor.edges.kafka.topics import read_last
+    from monitor.edges.kafka.topics import SAMPLE_BYTES_MAX, read_last
 
-    records = objects(record.value for record in read_last(connection, topic, rows))
+    last = read_last(connection, topic, rows, SAMPLE_BYTES_MAX // 2)
+    console().print(f"read the last {len(last):,} records of {topic}", markup=False)
+    records = objects(record.value for record in last)
     if not records:
         raise SettingsError([f"the topic {topic} holds no JSON object to learn from"], "monitor init")
     try:
-        labels = objects(record.value for record in read_last(connection, places[2], rows))
+        last = read_last(connection, places[2], rows, SAMPLE_BYTES_MAX // 2)
     except KafkaError:
-        labels = []  # there need be no labels yet
+        last = []  # there need be no labels yet
+    else:
+        console().print(f"read the last {len(last):,} records of {places[2]}", markup=False)
+    labels = objects(record.value for record in last)
     return from_records(records, labels, topic, model, places, task)
 
 

@@ -107,6 +107,10 @@ def test_the_last_records_of_a_topic(kafka: str, make_topic: MakeTopic) -> None:
     assert (producer.delivered, producer.failed) == (500, 0)
     last = topics.read_last(connection, name, 20)
     assert [record.value for record in last] == [b"%d" % number for number in range(480, 500)]
+    some = topics.read_last(connection, name, 20, bytes_max=4_000)
+    assert 5 < len(some) < 15
+    assert some == last[-len(some) :], "of large records fewer, and the newest"
+    assert topics.read_last(connection, name, 20, bytes_max=1) == last[-1:]
     assert (last[-1].timestamp, last[-1].key, list(last[-1].headers)) == (1_499, b"k", [("n", b"499")])
     bounds = topics.offset_bounds(connection, topics.partitions(connection, [name]))
     assert {kept.earliest for kept in bounds.values()} == {0}

@@ -91,10 +91,11 @@ def test_settings_are_learnt_from_a_topic(config: str, tmp_path: Path, kafka: st
     kafka_settings = Settings.load(config, env={}).kafka
     learnt = str(tmp_path / "learnt" / "monitor.yaml")
     Path(learnt).parent.mkdir()
-    invoke(
+    told = invoke(
         "init", "--topic", kafka_settings.input_topics[0], "--labels-topic", kafka_settings.input_topics[1],
         "--bootstrap-servers", kafka, "-c", learnt,
     )  # fmt: skip
+    assert all(f"read the last 1,000 records of {topic}" in told for topic in kafka_settings.input_topics)
     model = Settings.load(learnt, env={}).models["income"]
     assert model.feature_schema is not None
     assert list(model.feature_schema.features) == ["age", "sex"]

@@ -6,6 +6,7 @@ depend on the consumer it watches.
 
 from __future__ import annotations
 
+import heapq
 import socket
 import ssl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,6 +30,10 @@ _CONNECT_TIMEOUT_MS: Final = 10_000
 _REQUEST_TIMEOUT_MS: Final = 15_000
 _EMPTY_POLL_MS: Final = 500
 _FLUSH_TIMEOUT_S: Final = 60.0
+_RECORD_BYTES: Final = 300  # of a record beside its key, value and headers, as Python holds it
+
+SAMPLE_BYTES_MAX: Final = 256_000_000
+"""Of records that are looked at and held at once, of all topics together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,8 +262,54 @@ def committed_offsets(
     return {asked[client]: at.offset for client, at in found.items() if client in asked and at.offset >= 0}
 
 
-def read_last(connection: KafkaConnection, topic: str, count: int) -> list[RawRecord]:
+class _Kept:
+    """The newest of the records that are added: so many, and so many bytes of them, at most.
+
+    Args:
+        count: records.
+        bytes_max: what they may take; None for no limit.
+    """
+
+    def __init__(self, count: int, bytes_max: int | None) -> None:
+        self._count = count
+        self._bytes_max = bytes_max
+        self._bytes = 0
+        self._added = 0
+        self._heap: list[tuple[int, int, int, int, RawRecord]] = []
+
+    def add(self, records: Iterable[RawRecord]) -> None:
+        """Take records in any order; the oldest fall."""
+        for record in records:
+            self._added += 1
+            size = _size_bytes(record)
+            self._bytes += size
+            heapq.heappush(self._heap, (record.timestamp, record.offset, self._added, size, record))
+            while len(self._heap) > self._count or self._is_too_much():
+                self._bytes -= heapq.heappop(self._heap)[3]
+
+    def _is_too_much(self) -> bool:
+        return self._bytes_max is not None and self._bytes > self._bytes_max and len(self._heap) > 1
+
+    def oldest_first(self) -> list[RawRecord]:
+        """What was kept."""
+        return [record for *_, record in sorted(self._heap)]
+
+
+def _size_bytes(record: RawRecord) -> int:
+    headers = sum(len(key) + len(value or b"") for key, value in record.headers)
+    return _RECORD_BYTES + len(record.key or b"") + len(record.value or b"") + headers
+
+
+def read_last(
+    connection: KafkaConnection, topic: str, count: int, bytes_max: int | None = None
+) -> list[RawRecord]:
     """The last records of a topic, `count` of them over all partitions, oldest first.
+
+    Args:
+        connection: where the brokers are.
+        topic: its name.
+        count: how many records, at most.
+        bytes_max: what they may take in memory: of large records, fewer are read; None for no limit.
 
     Raises:
         KafkaError: the topic is missing, or the brokers cannot be reached.
@@ -271,16 +322,16 @@ def read_last(connection: KafkaConnection, topic: str, count: int) -> list[RawRe
         end = consumer.end_offsets(clients)
         for client in clients:
             consumer.seek(client, max(earliest[client], end[client] - count))
-        found: list[RawRecord] = []
+        kept = _Kept(count, bytes_max)
         while True:
             fetched = consumer.poll(timeout_ms=_EMPTY_POLL_MS)
-            found += [record for records in fetched.values() for record in records]
+            for records in fetched.values():
+                kept.add(records)
             behind = any(consumer.position(client) < end[client] for client in clients)
             # One empty answer past the end: some brokers report an end that lies before the last records.
             if not fetched and not behind:
                 break
-    found.sort(key=lambda record: (record.timestamp, record.offset))
-    return found[-count:]
+    return kept.oldest_first()
 
 
 class TopicProducer:
