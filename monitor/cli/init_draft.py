@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from monitor.cli.common import console
 from monitor.core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -70,10 +70,10 @@ def from_file(
     from monitor.config.draft import Draft
     from monitor.core.guess import guess_columns, model_name
     from monitor.core.schema.inference import infer
-    from monitor.edges.files import read_rows
+    from monitor.edges.files import first_rows
     from monitor.edges.reference import as_record
 
-    found = list(islice(read_rows(sample), rows))
+    found = first_rows(sample, rows)
     header = list(dict.fromkeys(name for row in found for name in row))
     missing = [column for column in named.values() if column not in header]
     if missing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import itertools
 import json
 import re
 import zlib
@@ -21,6 +22,8 @@ from monitor.edges.parquet import parquet_row_count, parquet_rows
 Row = dict[str, Any]
 
 _HEAD_ROWS: Final = 1_000
+_SAMPLE_BYTES_MAX: Final = 256_000_000
+_VALUE_BYTES: Final = 64  # of a value of Python beside its text
 _ROW_CHARS_MAX: Final = 16_000_000
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9]\d{0,17})")
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
@@ -50,6 +53,32 @@ def read_rows(path: Path | str) -> Iterator[Row]:
     else:
         raise RowsError(f"{path}: expected a file that ends in .csv, .tsv, .jsonl, .ndjson or .parquet")
     return rows
+
+
+def first_rows(path: Path | str, count: int) -> list[Row]:
+    """The first rows of a file, `count` of them at most: of large rows fewer, so that memory holds them.
+
+    Raises:
+        RowsError: the file cannot be read; the text says where.
+    """
+    found: list[Row] = []
+    size = 0
+    for row in itertools.islice(read_rows(path), count):
+        found.append(row)
+        size += _size_bytes(row)
+        if size > _SAMPLE_BYTES_MAX:
+            break
+    return found
+
+
+def _size_bytes(value: Any) -> int:
+    if isinstance(value, str):
+        return _VALUE_BYTES + len(value)
+    if isinstance(value, dict):
+        return _VALUE_BYTES + sum(map(_size_bytes, value)) + sum(map(_size_bytes, value.values()))
+    if isinstance(value, list):
+        return _VALUE_BYTES + sum(map(_size_bytes, value))
+    return _VALUE_BYTES
 
 
 def row_count(path: Path | str) -> int | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from itertools import islice
 from typing import Any, Final
 
 from monitor.config import Settings
@@ -15,7 +14,7 @@ from monitor.core.probes.endpoint import Endpoint
 from monitor.core.probes.pairs import pairs_of
 from monitor.core.probes.space import typical
 from monitor.core.probes.spending import held_rows
-from monitor.edges.files import read_rows
+from monitor.edges.files import first_rows
 from monitor.edges.model import open_client
 from monitor.edges.prober import ProbedModel
 from monitor.edges.reference import as_record
@@ -65,7 +64,7 @@ def feature_space(name: str, settings: Settings) -> FeatureSpace:
     if file is None:
         return FeatureSpace.of(schema, constraints, sensitive_key=key)
     columns = model.reference_columns
-    rows = [as_record(row, columns)["features"] for row in islice(read_rows(file), PAIR_ROWS)]
+    rows = [as_record(row, columns)["features"] for row in first_rows(file, PAIR_ROWS)]
     return FeatureSpace.of(schema, constraints, pairs_of(schema, rows), key)
 
 

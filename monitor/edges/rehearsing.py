@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +19,7 @@ from monitor.core.probes.relations import Relation
 from monitor.core.rehearsal.tolerances import shares
 from monitor.core.schema import FeatureSchema
 from monitor.core.schema.inference import infer
-from monitor.edges.files import read_rows
+from monitor.edges.files import first_rows
 from monitor.edges.probing import feature_space, probe_endpoint
 from monitor.edges.reference import as_record
 from monitor.edges.rehearsal import Rehearsal
@@ -197,11 +196,11 @@ def _plan(
 
 
 def _records(file: Path, columns: Mapping[str, str] | None) -> list[dict[str, Any]]:
-    first = next(iter(read_rows(file)), None)
-    if first is None:
+    rows = first_rows(file, SAMPLE_MAX)
+    if not rows:
         raise RowsError(f"{file}: holds no rows")
-    named = {**guess_columns(list(first)), **(columns or {})}
-    return [as_record(row, named) for row in islice(read_rows(file), SAMPLE_MAX)]
+    named = {**guess_columns(list(rows[0])), **(columns or {})}
+    return [as_record(row, named) for row in rows]
 
 
 def _known(records: Sequence[Mapping[str, Any]], schema: FeatureSchema) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import math
 import resource
 from pathlib import Path
@@ -12,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from monitor.core.errors import RowsError
-from monitor.edges import parquet
-from monitor.edges.files import read_rows, row_count
+from monitor.edges import files, parquet
+from monitor.edges.files import first_rows, read_rows, row_count
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -154,3 +155,12 @@ def test_parquet_in_small_pieces_is_the_same(tmp_path: Path, monkeypatch: pytest
     assert list(parquet.parquet_rows(path)) == table.to_pylist()
     pq.write_table(table.slice(0, 0), path)
     assert list(parquet.parquet_rows(path)) == []
+
+
+def test_a_sample_of_large_rows_has_fewer_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {"a": ["x" * 100, {"b": None}]}
+    path = write(tmp_path, "a.jsonl", f"{json.dumps(row)}\n" * 10)
+    assert len(first_rows(path, 4)) == 4
+    assert len(first_rows(path, 20)) == 10
+    monkeypatch.setattr(files, "_SAMPLE_BYTES_MAX", 1_000)
+    assert first_rows(path, 20) == [row, row]
