@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 
 from monitor.cli.main import app
 from monitor.config import Settings
-from monitor.core.masking import hashed, key_of
+from monitor.core.masking import UNDECLARED, hashed, key_of
 from monitor.core.schema.inference import infer
 from monitor.edges.kafka.connection import KafkaConnection
 from monitor.edges.kafka.topics import TopicProducer, read_last
@@ -39,6 +39,8 @@ from tests.support.redis_servers import contents, free_port, running, valkey_bin
 MODEL = "loans"
 KEY = "a key that nobody may see"
 ROWS, BROKEN_FROM, PER_SECOND = 12_000, 9_000, 100
+BEYOND_EACH = 3  # one request in so many has features that the schema does not name
+LANDED = range(BROKEN_FROM, ROWS, 500)  # requests whose score and time are values of features
 TOWNS = ("Zzanford", "Zzedam", "Zzwolle")
 SENSITIVE = ("iban", "income", "town", "gender")
 JOB = "Slaes"  # misspelt, and not sensitive: what shows that evidence is there at all
@@ -63,6 +65,12 @@ def request(rng: random.Random, at: int) -> dict[str, Any]:
     if broken and at % 4 == 1:
         row["income"] = str(row["income"])
     return row
+
+
+def beyond(row: dict[str, Any]) -> dict[str, Any]:
+    """The same request with its sensitive values once more: misspelt, nested, and as a name."""
+    person = {"income": row["income"], "iban": row["iban"], "town": row["town"]}
+    return {**row, "Income": row["income"], "applicant": person, row["iban"]: 1}
 
 
 def score(row: dict[str, Any]) -> float:
@@ -98,7 +106,7 @@ async def test_planted_values_leave_by_no_way(
             settings = described(kafka, store.url, tag, asked.port, port)
             make_topics(kafka, settings, 2)
             config = tmp_path / "monitor.yaml"
-            rows = [{"features": request(rng, 0)} for _ in range(60)]
+            rows = [{"features": beyond(request(rng, 0))} for _ in range(60)]
             (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
             out: dict[str, str] = {}
             with worker(settings, tmp_path, "--log-level", "debug"):
@@ -121,6 +129,8 @@ async def test_planted_values_leave_by_no_way(
         everything = {name: text.encode() for name, text in out.items()} | {"redis": contents(store.url)}
     check_alerts(out["alerts"], key)
     assert JOB in out["violations"] or JOB in out["schema"], "evidence is there, of what may be shown"
+    assert UNDECLARED.encode() in everything["redis"], "cases say that something is left out"
+    assert b"undeclared feature" in everything["redis"]
     assert len(out["dead_letters"].splitlines()) == 2
     for name, data in everything.items():
         assert not PLANTED.findall(data), (name, PLANTED.findall(data)[:5])
@@ -172,8 +182,12 @@ def send(kafka: str, settings: dict[str, Any], started_ms: int, rng: random.Rand
     with TopicProducer(KafkaConnection(kafka)) as producer:
         for at in range(ROWS):
             row, at_ms = request(rng, at), started_ms + 1000 * at // PER_SECOND
-            record = {"request_id": f"r-{at}", "model": MODEL, "timestamp": at_ms, "features": row}
-            producer.send(predictions, json.dumps({**record, "score": score(row)}).encode(), None, at_ms)
+            sent = beyond(row) if at % BEYOND_EACH == 0 else row
+            record = {"request_id": f"r-{at}", "model": MODEL, "timestamp": at_ms, "features": sent}
+            record["score"] = row["town"] if at in LANDED else score(row)
+            if at in LANDED:
+                record["timestamp"] = row["iban"]
+            producer.send(predictions, json.dumps(record).encode(), None, at_ms)
             label = {"request_id": f"r-{at}", "model": MODEL, "timestamp": at_ms, "label": at % 2}
             producer.send(labels, json.dumps(label).encode(), None, at_ms)
         row = request(rng, 0)
