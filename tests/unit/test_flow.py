@@ -63,7 +63,8 @@ class Recorder:
 
 async def test_a_handled_chunk_moves_the_position(flow: Flow, transport: Transport) -> None:
     epoch, handle = flow.begin_epoch(PLACE), Recorder()
-    assert (flow.standing, flow.unplaced) == ({}, {PLACE})
+    assert flow.standing == {}
+    assert flow.unplaced == {PLACE}
     flow.placed(PLACE, 5)
     assert flow.unplaced == set()
     await flow.take(chunk(epoch, 5, 9), handle)
