@@ -212,7 +212,12 @@ class Worker:
         ]
         names = list(settings.models)
         return Evaluator(
-            reader, models, self.name, ViewWriter(metrics, self._clock), own=lambda: reader.own_health(names)
+            reader,
+            models,
+            self.name,
+            ViewWriter(metrics, self._clock),
+            own=lambda: reader.own_health(names),
+            monotonic_s=self._clock.monotonic_s,
         )
 
     async def _reference(self, name: str, metrics: MetricsReader) -> ReferenceCounts:

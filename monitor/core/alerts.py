@@ -163,9 +163,8 @@ class _Hand:
         self._samples: dict[str, str] = {}
         self._beyond = 0
         since_ms = moment.now_ms - book.refreshed_ms
-        self._refresh = (
-            since_ms == 0 or since_ms >= policy.refresh_s * 1000
-        )  # 0: an earlier part of this step
+        # 0: an earlier part of this step; below it, the clock was ahead.
+        self._refresh = not 0 < since_ms < policy.refresh_s * 1000
 
     def take(self, finding: Finding) -> None:
         identity = identity_of(self._moment.model, finding.kind, finding.subject)
@@ -192,7 +191,7 @@ class _Hand:
     def republish(self) -> None:
         """Say the present state of everything again, where it is due."""
         book, now_ms = self._book, self._moment.now_ms
-        due = now_ms - book.published_ms >= self._policy.republish_s * 1000
+        due = not 0 <= now_ms - book.published_ms < self._policy.republish_s * 1000
         if not (due or book.lease_epoch != self._moment.lease_epoch):
             return
         said = {alert.identity for alert in self._transitions}

@@ -4,7 +4,7 @@ A partition that is being read holds event time at its watermark. One that has r
 stands where the clock was when it said so, since nothing older can be waiting in it. And event time
 never runs ahead of the records themselves by more than the time that passed since the last of them: a
 finished replay of old data does not leap to today, and a live stream that falls silent goes on with the
-clock.
+clock, and never beyond it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class EventClock:
         for p in partitions:
             watermark_ms, at_ms = self.moved.get((p.topic, p.number), (0, now_ms))
             moved[p.topic, p.number] = (p.watermark_ms, now_ms) if p.watermark_ms > watermark_ms else (
-                watermark_ms, at_ms
+                watermark_ms, min(at_ms, now_ms)  # a clock that was ahead is right again
             )  # fmt: skip
         return EventClock(moved)
 
@@ -65,7 +65,7 @@ class EventClock:
         if not latest_ms:
             return 0
         live = moved_ms - latest_ms <= LIVE_LAG_MS
-        limit_ms = latest_ms + (now_ms - moved_ms if live else 0)
+        limit_ms = max(latest_ms, min(latest_ms + now_ms - moved_ms, now_ms)) if live else latest_ms
         return min([limit_ms, *(_standing(p, m[1], now_ms) for p, m in zip(partitions, marks, strict=True))])
 
 

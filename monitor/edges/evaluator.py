@@ -23,6 +23,7 @@ from monitor.core.evaluation import (
     ModelEvaluation,
     Plan,
     Streams,
+    brought_back,
     decode,
     encode,
     evaluate,
@@ -33,6 +34,7 @@ from monitor.core.event_time import PartitionView
 from monitor.core.heartbeat import HEARTBEAT_S, beat_key, heartbeat
 from monitor.core.own_health import OwnHealth
 from monitor.core.records import Alert
+from monitor.core.steady_clock import SteadyClock
 from monitor.core.tasks.multiclass import FAMILY as CLASSES_FAMILY
 from monitor.edges.alert_evidence import evidence
 from monitor.edges.counter_reads import CounterReads
@@ -98,6 +100,7 @@ class Evaluator:
         views: writes what people read; called for leased models every few seconds.
         own: asks what the monitor knows about itself.
         tick_s: pause between ticks.
+        monotonic_s: counts the seconds that pass, for the store's clock may leap.
 
     Attributes:
         looked_s: `time.monotonic()` at which a look at every model was last finished; None before the first.
@@ -112,6 +115,7 @@ class Evaluator:
         views: Views | None = None,
         tick_s: float = 0.5,
         own: Callable[[], OwnHealth] | None = None,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._reads = CounterReads(store)
@@ -119,6 +123,8 @@ class Evaluator:
         self._views = views
         self._tick_s = tick_s
         self._own = own
+        self._monotonic_s = monotonic_s
+        self._clock = SteadyClock()
         self.own_health: OwnHealth | None = None
         self._own_at_s = float("-inf")
         self.looked_s: float | None = None
@@ -181,18 +187,35 @@ class Evaluator:
                 log.info("evaluating", extra={"model": held.config.model, "lease_epoch": epoch})
         return bool(epoch)
 
+    def _now_ms(self) -> int:
+        """The store's clock; where it leapt, what it should tell."""
+        told_ms, before = self._store.now_ms(), self._clock
+        self._clock = before.look(told_ms, self._monotonic_s())
+        if self._clock.leapt_s is not None and before.leapt_s is None:
+            log.warning(
+                "the store's clock leapt; event time goes on without it until it has lasted a minute",
+                extra={"seconds": (told_ms - self._clock.now_ms) // 1000},
+            )
+        return self._clock.now_ms
+
     def _step(self, held: _Held) -> bool:
         """One step of a leased model. Returns whether another should follow at once."""
-        config, state, store = held.config, held.state, self._store
-        assert state is not None
+        config, store = held.config, self._store
+        assert held.state is not None
         streams = self._streams(held)
-        now_ms = store.now_ms()
+        now_ms = self._now_ms()
         topics = config.prediction_topics | config.label_topics
         partitions = [
             PartitionView(p.topic, p.number, s.offset, s.watermark_ms, s.caught_up, s.silent_s)
             for p, s in store.partitions().items()
             if p.topic in topics
         ]
+        state = brought_back(config, held.state, partitions, now_ms)
+        if state.next_s != held.state.next_s:
+            log.warning(
+                "event time had run ahead of the clock; evaluation goes back to the present",
+                extra={"model": config.model, "from_s": held.state.next_s, "to_s": state.next_s},
+            )
         first_s = None
         if state.next_s is None:
             span = store.buckets(config.model, config.tier.name)
@@ -220,7 +243,9 @@ class Evaluator:
         self, held: _Held, after: EvaluatorState, looked: Plan, now_ms: int
     ) -> list[tuple[bytes, bytes]]:
         """The record that says somebody looks, when it is due."""
-        if self._own is None or (held.beat_ms is not None and now_ms - held.beat_ms < 1000 * HEARTBEAT_S):
+        if self._own is None or (
+            held.beat_ms is not None and 0 <= now_ms - held.beat_ms < 1000 * HEARTBEAT_S
+        ):
             return []
         beat = heartbeat(
             held.config.model, held.lease_epoch, now_ms, looked.reached_ms, after, self.own_health

@@ -176,7 +176,9 @@ class World:
             reference=ReferenceCounts(reference),
             **{"false_alarms_per_s": MONTHLY, "label_wait_s": 5.0, "ready_at": 0.99, **self.options},  # type: ignore[arg-type]
         )
-        self.evaluator = Evaluator(self.store, [self.config], "worker-1")
+        self.evaluator = Evaluator(
+            self.store, [self.config], "worker-1", monotonic_s=lambda: float(self.second)
+        )
 
     @property
     def alerts(self) -> list[Alert]:

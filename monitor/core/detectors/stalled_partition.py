@@ -38,7 +38,7 @@ def step(
         name = f"{partition.topic}-{partition.number}"
         offset, began_ms = state.since.get(name, (partition.offset, now_ms))
         moved = partition.caught_up or offset != partition.offset
-        since[name] = (partition.offset, now_ms if moved else began_ms)
+        since[name] = (partition.offset, now_ms if moved else min(began_ms, now_ms))
         stood_s = (now_ms - since[name][1]) / 1000
         stalled = stood_s >= config.stall_s
         if stalled:

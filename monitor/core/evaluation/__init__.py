@@ -1,10 +1,12 @@
 """The evaluator of a model, pure: what it knows, what may be read when, and what follows from it.
 
+brought_back  out of a future that a wrong clock told of
 plan      which buckets may be taken now, from how far event time has got
 ripe      which slices of which label buckets to read, from the coverage of all traffic
 evaluate  take them in order, each once: evidence, findings, transitions of alerts
 """
 
+from monitor.core.evaluation.ahead import brought_back
 from monitor.core.evaluation.model import ModelEvaluation
 from monitor.core.evaluation.plan import Plan, plan, ripe, ripe_days
 from monitor.core.evaluation.reference import ReferenceCounts
@@ -24,6 +26,7 @@ __all__ = [
     "Silence",
     "Streams",
     "Watchlist",
+    "brought_back",
     "decode",
     "encode",
     "evaluate",

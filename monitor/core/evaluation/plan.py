@@ -141,7 +141,7 @@ def _label_window(
     """Closed label buckets not yet taken by every slice, oldest first."""
     tier = config.label_tier
     pause_ms = min(tier.bucket_s * 250, 60_000)
-    if now_ms - state.labels_looked_ms < pause_ms:
+    if 0 <= now_ms - state.labels_looked_ms < pause_ms:
         return ()
     start_s = _floor(next_s, tier) if state.labels_from_s is None else state.hindmost_s
     oldest_s = _floor((reached_ms - tier.keep_s * 1000) // 1000, tier) + tier.bucket_s
