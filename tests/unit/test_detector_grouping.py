@@ -96,6 +96,22 @@ def test_who_is_favoured_follows_from_who_is_not() -> None:
     assert explained(rate("higher", gender="Male"), low) is None
 
 
+def test_another_code_of_a_feature_is_a_matter_of_its_own_when_the_first_is_over() -> None:
+    broken = violation("fee", "nan", 90)
+    assert explained(violation("fee", "out_of_range", rate=1.0), standing(broken)) == "fee-nan"
+    assert explained(violation("fee", "out_of_range", rate=1.0), standing(broken, ended_s=99)) is None
+    assert explained(violation("fee", "out_of_range", rate=1.0), standing(broken, ended_s=101)) is None
+
+
+def test_what_outlived_its_explanation_explains_what_begins_after_that() -> None:
+    root = standing(violation("age", "nan", 50), ended_s=98)
+    left = standing(gap(gender="Female"), root=root.identity)
+    crossing = gap(gender="Female", race="Black")
+    assert explained(crossing, root, left) == left.identity
+    still = standing(violation("age", "nan", 50), ended_s=101)
+    assert explained(crossing, still, left) == root.identity
+
+
 def test_violations_of_one_feature_or_of_one_moment_and_rate_are_one_cause() -> None:
     first = standing(violation("age", "missing_feature", 100, 0.3))
     assert explained(violation("age", "null", 103, 0.1), first) == first.identity
@@ -161,6 +177,31 @@ def test_a_degraded_metric_follows_from_the_widest_slice_that_shows_it() -> None
     assert explained(degraded("accuracy"), gap_of) == gap_of.identity
     missing = standing(violation("late_payments", "missing_feature", 95))
     assert explained(degraded("accuracy"), missing) == missing.identity
+
+
+def test_a_decline_follows_from_the_gap_that_holds_it_and_not_from_an_input_that_is_over() -> None:
+    minute_ms = 60_000
+    found = finding(AlertKind.DEGRADATION, {"slice": {}, "metric": "accuracy"}, excess=300.0)
+    fax = violation("channel", "unknown_category", 0)
+    lang = gap(lang="de", began_s=60)
+    holds = standing(finding(lang.kind, dict(lang.subject), 60, excess=290.0))
+    light = standing(finding(lang.kind, dict(lang.subject), 60, excess=100.0))
+    assert cause_of(found, [standing(fax, ended_s=95), holds], minute_ms) == holds.identity
+    assert cause_of(found, [standing(fax), holds], minute_ms) == holds.identity
+    assert cause_of(found, [standing(fax), light], minute_ms) == "channel-unknown_category"
+    assert cause_of(found, [standing(fax, ended_s=95), light], minute_ms) is None
+    estimates = finding(AlertKind.CALIBRATION, {"slice": {}}, excess=300.0)
+    assert cause_of(estimates, [standing(fax, ended_s=95), holds], minute_ms) == holds.identity
+
+
+def test_an_input_that_began_with_the_decline_comes_before_a_gap_that_has_long_stood() -> None:
+    old = standing(
+        finding(AlertKind.GAP_CHANGE, {"slice": {"lang": "de"}, "metric": "error_rate"}, 0, excess=9e3)
+    )
+    missing = standing(violation("late_payments", "missing_feature", 95))
+    assert explained(degraded("accuracy"), old, missing) == missing.identity
+    assert explained(degraded("accuracy"), old) == old.identity
+    assert explained(degraded("accuracy"), standing(violation("late_payments", "null", 60))) is None
 
 
 def test_untrusted_estimates_follow_from_drift_of_the_label() -> None:

@@ -1,6 +1,6 @@
 """One root cause, one page: which standing alert explains a new finding.
 
-The rules, in order; each asks that the two overlap in event time:
+The rules, in order; each asks that what explains still stood when the finding began:
 
 - a gap of a slice follows from a violation of a feature that decides who is in the slice;
 - a gap follows from a violation that began when it did, if the slice's bad rows are at least as many as its
@@ -10,14 +10,14 @@ The rules, in order; each asks that the two overlap in event time:
   least half of its excess;
 - a group that is favoured follows from another group of the same feature that is not;
 - the rate of one class follows from that of another among groups of the same feature: they add up to one;
-- a violation follows from another of the same feature, or from one that began in the same bucket at the
-  same rate (one join, one serialiser, one renamed field);
+- a violation follows from another of the same feature that stands, or from one that began in the same bucket
+  at the same rate (one join, one serialiser, one renamed field);
 - whatever else is said of a feature (scale, gibberish, drift) follows from what was said of it first;
 - drift of the score, the decision or the label follows from a failure of an input that began no later and not
   long before; failing that, one of the three follows from another;
 - a metric that degrades follows from another one of the same slice or of a slice around it, from a gap of the
   slice, from a failure of an input that began with it, and that of all traffic from a gap that holds at least
-  half of its excess;
+  half of its excess, before any input if it began with it;
 - estimates that cannot be trusted follow from drift of the label or from a metric that degrades.
 """
 
@@ -39,6 +39,9 @@ _SAME_RATE: Final = 1.15
 _TOGETHER_BUCKETS: Final = 3
 _FOLLOWS_BUCKETS: Final = 30
 """Drift of the output takes some buckets to be dated after the input's failure began."""
+
+_DATED_MS: Final = 30_000
+"""So do metrics, but not for hours where buckets are long: this, or `_TOGETHER_BUCKETS`."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def cause_of(finding: Finding, standing: Sequence[Standing], bucket_ms: int) -> 
         standing: alerts that stand or ended lately, oldest first.
         bucket_ms: length of a bucket: how precisely beginnings are known.
     """
-    near = [other for other in standing if _overlap(finding, other, bucket_ms)]
+    near = [other for other in standing if _overlap(finding, other)]
     if finding.kind in _OF_SLICES:
         found = _of_slice(finding, near, bucket_ms)
     elif finding.kind is AlertKind.STANDING_GAP:
@@ -91,11 +94,16 @@ def cause_of(finding: Finding, standing: Sequence[Standing], bucket_ms: int) -> 
         found = _of_metric(finding, near, bucket_ms)
     else:
         found = None
-    return found.root if found else None
+    if found is None:
+        return None
+    root = {other.identity: other for other in standing}.get(found.root)
+    # What outlived its own explanation is the nearest that still stood.
+    return found.root if root is None or _overlap(finding, root) else found.identity
 
 
-def _overlap(finding: Finding, other: Standing, bucket_ms: int) -> bool:
-    return other.ended_ms is None or finding.began_ms <= other.ended_ms + bucket_ms
+def _overlap(finding: Finding, other: Standing) -> bool:
+    """It still stood when the finding began: a failure that is over explains nothing."""
+    return other.ended_ms is None or finding.began_ms <= other.ended_ms
 
 
 def _of_slice(finding: Finding, near: Sequence[Standing], bucket_ms: int) -> Standing | None:
@@ -134,7 +142,8 @@ def _of_violation(finding: Finding, near: Sequence[Standing], bucket_ms: int) ->
     violations = [other for other in near if other.kind is AlertKind.VIOLATION_RATE]
     feature = finding.subject["feature"]
     # Of the record itself, each code is a matter of its own.
-    causes = [o for o in _inputs(near) if o.subject["feature"] == feature and finding.features]
+    same = [o for o in _inputs(near) if o.subject["feature"] == feature and finding.features]
+    causes = [other for other in same if other.ended_ms is None]
     causes += [
         other
         for other in violations
@@ -163,10 +172,12 @@ def _of_metric(finding: Finding, near: Sequence[Standing], bucket_ms: int) -> St
     metrics = [other for other in near if other.kind is AlertKind.DEGRADATION]
     causes = _same_or_wider(finding, metrics)
     causes += [o for o in near if o.kind in _OF_SLICES and o.subject["slice"] == parts]
-    together_ms = _FOLLOWS_BUCKETS * bucket_ms
-    causes += [o for o in _inputs(near) if abs(o.began_ms - finding.began_ms) <= together_ms]
-    if not parts:
-        causes += [o for o in near if o.kind in _OF_SLICES and 2 * o.excess >= (finding.excess or 0.0)]
+    gaps = [o for o in near if o.kind in _OF_SLICES and not parts and 2 * o.excess >= (finding.excess or 0.0)]
+    together_ms = max(_TOGETHER_BUCKETS * bucket_ms, _DATED_MS)
+    together = [other for other in near if abs(other.began_ms - finding.began_ms) <= together_ms]
+    if finding.excess:  # without one it cannot be told what a gap holds of it
+        causes += [o for o in gaps if o in together and o.kind is AlertKind.GAP_CHANGE]
+    causes += [*_inputs(together), *gaps]
     if finding.kind is AlertKind.CALIBRATION:
         causes += [o for o in near if o.kind is AlertKind.DRIFT and o.subject.get("output") == "label"]
     return _first(causes)
