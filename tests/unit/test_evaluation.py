@@ -338,6 +338,16 @@ def test_a_tick_reads_little() -> None:
     assert world.store.reads / 10 < 4 * slices
 
 
+@pytest.mark.parametrize("nobody", ["(other)", "(missing)", "(not a value)"])
+def test_nobody_belongs_to_rows_without_a_value(nobody: str) -> None:
+    """Their share may fall: a repaired fault is no failure. And two values with them are still two."""
+    keys = [{"device": device} for device in ("phone", "desktop", nobody)] + [{"device": nobody, "sex": "F"}]
+    names = [SliceName(i + 1, slice_key(key)) for i, key in enumerate(keys)]
+    streams = streams_of(names, frozenset(), MONTHLY, 1.0, 60.0)
+    assert streams.shares.tolist() == [1, 2]
+    assert [s.weight for s in streams.coverage[:2]] == [0.5, 0.5]
+
+
 def test_levels_share_what_the_model_may_spend_among_its_slices() -> None:
     keys = ['{"sex":"Female"}', '{"sex":"Male"}', '{"city":"A"}', '{"city":"B"}', '{"city":"C"}',
             '{"city":"A","sex":"Male"}', '{"city":"(missing)"}', '{"model_version":"1"}']  # fmt: skip

@@ -12,7 +12,7 @@ from monitor.core.detectors.finding import NAMED, Finding, SliceName, clock
 from monitor.core.detectors.mean_tables import INVALID, N1, N2, MeanMetric, MeanStream, means
 from monitor.core.evidence.edetector import Floats
 from monitor.core.records import AlertKind, Severity
-from monitor.core.slices.spec import MISSING, OTHER
+from monitor.core.slices.spec import CATCH_ALL
 
 _WORDS: Final = {
     MeanMetric.MEAN_VALUE: "mean predicted value",
@@ -53,7 +53,7 @@ def others(name: SliceName, names: Mapping[int, SliceName]) -> str:
     if len(name.parts) != 1 or NAMED in name.parts:
         return "the rest"
     same = [o for o in names.values() if o.parts.keys() == name.parts.keys() and o.id != name.id]
-    alone = len(same) == 1 and not {MISSING, OTHER} & set(same[0].parts.values())
+    alone = len(same) == 1 and not CATCH_ALL & set(same[0].parts.values())
     return same[0].text if alone else "the rest"
 
 

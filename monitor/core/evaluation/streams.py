@@ -18,11 +18,10 @@ from monitor.core.detectors.mean_tables import MeanMetric, MeanStream
 from monitor.core.evaluation.watchlist import Watchlist
 from monitor.core.evidence.edetector import Floats
 from monitor.core.evidence.levels import log_threshold, share_out
-from monitor.core.slices.spec import MISSING, OTHER
+from monitor.core.slices.spec import CATCH_ALL
 
 DAY_S: Final = 86_400
 VERSION: Final = "model_version"
-_CATCH_ALL: Final = frozenset({MISSING, OTHER})
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ def streams_of(
     curve_bucket_s = label_bucket_s if curve_bucket_s is None else curve_bucket_s
     named = {name.id: name for name in names if name.parts}
     kinds = Counter(
-        frozenset(name.parts) for name in named.values() if not _CATCH_ALL & set(name.parts.values())
+        frozenset(name.parts) for name in named.values() if not CATCH_ALL & set(name.parts.values())
     )
     pairs = {keys for keys, count in kinds.items() if count == 2 and len(keys) == 1 and NAMED not in keys}
     weight = {slice_id: _weight(name, pairs) for slice_id, name in named.items()}
@@ -142,7 +141,7 @@ def streams_of(
     shares = [
         slice_id
         for slice_id, name in named.items()
-        if VERSION not in name.parts and not _CATCH_ALL & set(name.parts.values())
+        if VERSION not in name.parts and not CATCH_ALL & set(name.parts.values())
     ]
 
     def threshold(family: str, weights: Sequence[float], length_s: float) -> Floats:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from monitor.core.columns import Columns, Factor, factor
 from monitor.core.slices.spec import (
     MISSING,
+    NO_VALUE,
     OTHER,
     BinSlice,
     CategorySlice,
@@ -169,7 +170,7 @@ def _text(value: Any) -> str:
         return str(int(value))
     if isinstance(value, int | float):
         return str(value)[:_TOKEN_CHARS_MAX]
-    return "(not a value)"
+    return NO_VALUE
 
 
 def _tokens(spec: SliceSpec, features: Columns, versions: Sequence[str | None]) -> TokenColumn:

@@ -25,6 +25,10 @@ from monitor.core.shown import shown
 
 OTHER: Final = "(other)"
 MISSING: Final = "(missing)"
+NO_VALUE: Final = "(not a value)"
+CATCH_ALL: Final = frozenset({OTHER, MISSING, NO_VALUE})
+"""Tokens of rows that have no value of their own: a group that nobody belongs to."""
+
 VALUES_MAX: Final = 100
 """Values of one declared category or crossing that get a slice of their own, unless `top` says otherwise."""
 
