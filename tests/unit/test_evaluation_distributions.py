@@ -1,5 +1,6 @@
 """From histograms of a bucket to alerts: drift, units by name, and where they come from."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -56,7 +57,13 @@ def bucket(start_s: int, records: list[dict[str, object]], scores: np.ndarray, t
     )
 
 
-def run(change: object, seconds: int = 40, from_s: int = 0, n: int = 400) -> list[tuple[int, Finding]]:
+def run(
+    change: object,
+    seconds: int = 40,
+    from_s: int = 0,
+    n: int = 400,
+    names: Mapping[int, SliceName] = NAMES,
+) -> list[tuple[int, Finding]]:
     """Findings by second; `change` edits the records of a second."""
     rng = np.random.default_rng(1)
     state = distributions.align(CONFIG, DistributionsState())
@@ -66,7 +73,7 @@ def run(change: object, seconds: int = 40, from_s: int = 0, n: int = 400) -> lis
         assert callable(change)
         scores = change(second, records, scores, rng)
         seen = bucket(from_s + second, records, scores, tails=state.wants_tails)
-        state, findings = distributions.step(CONFIG, state, seen, (0, 1, 2), NAMES)
+        state, findings = distributions.step(CONFIG, state, seen, (0, 1, 2), names)
         state = load(DistributionsState, dump(state, 1), 1) or state
         found += [(second, finding) for finding in findings]
     return found
@@ -89,6 +96,36 @@ def test_cents_of_one_client_are_named_with_their_source() -> None:
     assert "cents" in last.summary
     assert "from client = app" in last.summary
     assert first.features == {"amount"}
+
+
+def some_cents(part: float = 1.0, until_s: int = 20) -> object:
+    """Of one client, from the twentieth to the fortieth second; before `until_s` only a part of them."""
+
+    def change(
+        second: int, records: list[dict[str, object]], scores: Counts, rng: np.random.Generator
+    ) -> object:
+        for record in records:
+            if 20 <= second < 40 and record["client"] == "app" and (second >= until_s or rng.random() < part):
+                record["amount"] = 100 * float(str(record["amount"]))
+        return scores
+
+    return change
+
+
+@pytest.mark.parametrize("until_s", [21, 26])
+def test_a_change_of_unit_is_told_with_the_share_it_has_since_its_own_beginning(until_s: int) -> None:
+    found = [one for _, one in run(some_cents(0.5, until_s), 46, n=2_000)]
+    last = [one for one in found if one.kind == "scale_shift" and one.holds][-1]
+    assert last.at_ms >= 40_000
+    assert last.values["share"] == pytest.approx(0.2, abs=0.025)
+    assert last.began_ms == 1000 * until_s
+    assert f"since 00:00:{until_s}" in last.summary
+
+
+def test_what_lies_in_a_slice_because_it_grew_did_not_come_from_there() -> None:
+    dear = {1: NAMES[1], 2: SliceName(2, '{"slice":"dear"}', {"dear": ("amount",)})}
+    assert "from client = app" in run(some_cents(), 30)[-1][1].summary
+    assert "from" not in run(some_cents(), 30, names=dear)[-1][1].summary
 
 
 def test_a_whole_shift_is_whole_from_its_first_bucket_to_its_end() -> None:

@@ -87,6 +87,7 @@ def scale_finding(
 ) -> Finding:
     """A drift that a change of unit explains."""
     best, rows = shift.changes[0], int(drifted.live.sum())
+    began_ms = max(drifted.since_ms, shift.since_ms)
     others = " or ".join(change.words for change in shift.changes)
     share = "all" if shift.whole else percent(shift.share)
     what = f"{best.slope:g} times what they were" if best.is_factor else "another unit of what they were"
@@ -101,9 +102,9 @@ def scale_finding(
         effect_unit="factor",
         rows=rows,
         excess=shift.share * rows,
-        began_ms=drifted.since_ms,
+        began_ms=began_ms,
         at_ms=at_ms,
-        summary=f"{share} of the values of {block.name} are {what}: {others}, since {clock(drifted.since_ms)}"
+        summary=f"{share} of the values of {block.name} are {what}: {others}, since {clock(began_ms)}"
         + (f", from {source}" if source else ""),
         advice="Find the client or pipeline that changed its unit, and convert there.",
         values={

@@ -81,6 +81,10 @@ class Magnitudes:
             np.add.at(counts, self.cell[some], self.count[some])
         return counts
 
+    def starts_since(self, start_ms: int) -> tuple[int, ...]:
+        """`start_ms`, then the starts of the parts that began later, epoch ms."""
+        return (start_ms, *self.starts_ms[self.starts_ms > start_ms].tolist())
+
     def _parts(self, first: int, end: int) -> Magnitudes:
         some = (self.part >= first) & (self.part < end)
         return Magnitudes(

@@ -131,6 +131,7 @@ class ScaleShift:
         rows: live values.
         ks_before: distance of live values from the reference, 0 to 1.
         ks_after: distance from the reference after the change.
+        since_ms: start of the live values, epoch ms; 0 where nobody said.
     """
 
     changes: tuple[Change, ...]
@@ -138,6 +139,7 @@ class ScaleShift:
     rows: int
     ks_before: float
     ks_after: float
+    since_ms: int = 0
 
     @property
     def whole(self) -> bool:

@@ -37,7 +37,17 @@ _BEYOND_MIN: Final = 30
 """Values beyond a quantile before a slice is named as their source."""
 
 _NAMED_ROWS: Final = 1_000
-"""A change of unit that was named from so many values stays as it is: later ones may come after its end."""
+"""A change of unit that was named from so many values stays as it is, for later ones may come after its end;
+unless its share turns out to be larger."""
+
+_GROWN: Final = 1.1
+"""That much larger: a share is known to some percent."""
+
+_BEGUN: Final = 0.9
+"""A change began where its share of what came since is this part of the largest."""
+
+_BEGUN_ROWS: Final = 300
+"""Values that a beginning is dated by."""
 
 _SHARE_KEPT: Final = 0.8
 """For the same reason one whose share falls below this part of what it was is not taken."""
@@ -272,11 +282,13 @@ def _named(config: Distributions, state: DistributionsState, found: Sequence[Dri
         name = config.cells.blocks[one.place].name
         if one.holds and name in config.references:
             known = named.get(name)
-            if known is not None and known.rows >= _NAMED_ROWS:
-                continue
             least = 0.0 if known is None else _SHARE_KEPT * known.share
-            shift = _explained(config, state, name, one.since_ms)
-            if shift is not None and shift.share >= least:
+            if known is not None and known.rows >= _NAMED_ROWS:
+                least = _GROWN * known.share
+                if known.whole or not _reaches(_explained(config, state, name, known.since_ms), least):
+                    continue
+            shift = _dated(config, state, name, one.since_ms)
+            if shift is not None and _reaches(shift, least):
                 named[name] = shift
     return replace(state, named=named)
 
@@ -312,7 +324,8 @@ def _told(
     """A drift, or the change of unit that explains it. What ends, ends under both names."""
     block = config.cells.blocks[one.place]
     numeric = block.name in config.layout.numeric
-    source = source_of(state, config.layout.numeric.index(block.name), names) if numeric else ""
+    others = {i: name for i, name in names.items() if block.name not in name.features}
+    source = source_of(state, config.layout.numeric.index(block.name), others) if numeric else ""
     shift = state.named.get(block.name)
     told = [] if shift is None else [scale_finding(block, one, shift, bar, at_ms, source)]
     if shift is None or not one.holds:
@@ -320,12 +333,30 @@ def _told(
     return told
 
 
+def _reaches(shift: ScaleShift | None, least: float) -> bool:
+    return shift is not None and shift.share >= least
+
+
+def _dated(config: Distributions, state: DistributionsState, name: str, since_ms: int) -> ScaleShift | None:
+    """A change of unit from its own beginning on: drift may be dated earlier, which thins its share."""
+    fits: list[ScaleShift] = []
+    for start_ms in state.magnitudes.starts_since(since_ms):
+        shift = _explained(config, state, name, start_ms)
+        if fits and (shift is None or shift.rows < _BEGUN_ROWS):
+            break
+        if shift is not None:
+            fits.append(shift)
+    most = max((shift.share for shift in fits), default=0.0)
+    return next((shift for shift in fits if shift.share >= _BEGUN * most), None)
+
+
 def _explained(
     config: Distributions, state: DistributionsState, name: str, since_ms: int
 ) -> ScaleShift | None:
     numeric = config.layout.numeric
     live = state.magnitudes.since(since_ms, len(numeric) * SCALE_CELLS)
-    return explain(config.references[name], live.reshape(len(numeric), -1)[numeric.index(name)])
+    shift = explain(config.references[name], live.reshape(len(numeric), -1)[numeric.index(name)])
+    return None if shift is None else replace(shift, since_ms=since_ms)
 
 
 @dataclass(frozen=True)
@@ -365,7 +396,8 @@ def source_of(state: DistributionsState, place: int, names: Mapping[int, SliceNa
     Args:
         state: with the tails of a bucket.
         place: of the feature among numeric ones.
-        names: slice id → name.
+        names: slice id → name, of slices that the feature itself does not decide: those hold what is large
+            because it is large.
     """
     if not state.tails.size or state.tails.shape[1] < TAIL_CELLS * (place + 1):
         return ""
