@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from monitor.cli.figures import number
 from monitor.core.fairness import FAMILIES, REGRESSION_FAMILIES
 from monitor.core.fairness.equalized_odds import EQUALIZED_ODDS
 from monitor.core.fairness.readings import Comparison, Extreme, Verdict
@@ -52,7 +53,7 @@ def figure(value: Estimate, signed: bool = False) -> str:
 def _number(value: float, signed: bool) -> str:
     if math.isinf(value):
         return "∞"
-    return f"{value:+.3f}" if signed else f"{value:.3f}"
+    return number(value, signed)
 
 
 def print_fairness(out: Console, model: str, reports: Sequence[FairnessReport], found: Groups) -> None:

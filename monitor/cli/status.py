@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
@@ -13,7 +13,9 @@ from monitor.cli.common import CONFIG, AsJson, Config, console, load_reachable, 
 if TYPE_CHECKING:
     from rich.console import Console
 
-"""For so long lost records are told."""
+_DASH: Final = "—"
+_NAME_WIDTH: Final = 26
+_LEAST_FIRST: Final = ("flush ms", "stands", "judged", "partitions", "heard", "unreadable")
 
 
 def status(config: Config = CONFIG, as_json: AsJson = False) -> None:
@@ -56,7 +58,7 @@ def status(config: Config = CONFIG, as_json: AsJson = False) -> None:
 
 def show(out: Console, found: Mapping[str, Any]) -> None:
     """As tables, what is wrong last."""
-    out.print(_workers(found["workers"]))
+    _print_workers(out, found["workers"])
     out.print(_outboxes(found["outboxes"]))
     for model, age_s in found["evaluated_s"].items():
         when = "not yet" if age_s is None else f"{age_s:.0f} s ago"
@@ -69,28 +71,61 @@ def show(out: Console, found: Mapping[str, Any]) -> None:
         out.print(f"may be blind: {cause['text']}. {cause['advice']}", markup=False, style="red")
 
 
-def _workers(workers: Sequence[Mapping[str, Any]]) -> Any:
-    from rich.table import Table
+def _print_workers(out: Console, workers: Sequence[Mapping[str, Any]]) -> None:
+    """A row each, and below what they could not read, for that is a list of any length."""
+    from rich.markup import escape
 
-    table = Table(
-        "worker", "heard", "partitions", "records", "lag", "stands", "flush ms", "judged", "unreadable"
-    )
+    from monitor.cli.figures import fitting
+    from monitor.cli.tables import plain_table
+
+    cells = {
+        "worker": [one["worker"] for one in workers],
+        "heard": [f"{one['silent_s']:.0f} s" for one in workers],
+        "partitions": [str(one["partitions"]) for one in workers],
+        "records": [f"{one['records']:,}" for one in workers],
+        "lag": [f"{one['lag']:,}" for one in workers],
+        "stands": [f"{one['fence_age_s']:.0f} s" for one in workers],
+        "flush ms": [_span(one["flush_ms_p50"], one["flush_ms_p99"]) for one in workers],
+        "judged": [
+            _DASH if one["evaluator_age_s"] is None else f"{one['evaluator_age_s']:.0f} s" for one in workers
+        ],
+        "unreadable": [f"{sum(one['rejected'].values()):,}" for one in workers],
+    }
+    widths = {name: max(map(len, [name, *column])) for name, column in cells.items()}
+    widths["worker"] = min(widths["worker"], _NAME_WIDTH)
+    shown = fitting(widths, out.width - 1, _LEAST_FIRST)
+    table = plain_table("Workers")
+    for name in shown:
+        left = name == "worker"
+        table.add_column(
+            name,
+            justify="left" if left else "right",
+            overflow="fold",
+            min_width=widths[name],
+            no_wrap=not left,
+        )
+    for row in zip(*(cells[name] for name in shown), strict=True):
+        table.add_row(*map(escape, row))
+    out.print(table)
+    if hidden := [name for name in cells if name not in shown]:
+        out.print(
+            f"{len(hidden)} left out: {', '.join(hidden)}; a wider page, or --json, has them", style="dim"
+        )
     for one in workers:
-        age_s, high_ms = one["evaluator_age_s"], one["flush_ms_p99"]
-        table.add_row(
-            one["worker"], f"{one['silent_s']:.0f} s", str(one["partitions"]), f"{one['records']:,}",
-            f"{one['lag']:,}", f"{one['fence_age_s']:.0f} s",
-            "—" if high_ms is None else f"{one['flush_ms_p50']:.0f} to {high_ms:.0f}",
-            "—" if age_s is None else f"{age_s:.0f} s",
-            ", ".join(f"{reason} {count:,}" for reason, count in one["rejected"].items()) or "0",
-        )  # fmt: skip
-    return table
+        for reason, count in one["rejected"].items():
+            out.print(f"{one['worker']}: {count:,} unreadable, {reason}", markup=False)
+
+
+def _span(low: float | None, high: float | None) -> str:
+    return _DASH if low is None or high is None else f"{low:.0f} to {high:.0f}"
 
 
 def _outboxes(outboxes: Mapping[str, Mapping[str, Any]]) -> Any:
-    from rich.table import Table
+    from monitor.cli.tables import plain_table
 
-    table = Table("outbox", "waiting", "oldest", "dropped")
+    table = plain_table("Outboxes")
+    for name in ("outbox", "waiting", "oldest", "dropped"):
+        table.add_column(name, justify="left" if name == "outbox" else "right")
     for name, box in outboxes.items():
         table.add_row(name, f"{box['waiting']:,}", f"{box['oldest_s']:.0f} s", f"{box['dropped']:,}")
     return table

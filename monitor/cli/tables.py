@@ -9,6 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from monitor.cli.figures import fitting, needed, number
 from monitor.core.schema.violations import SOFT
 
 if TYPE_CHECKING:
@@ -28,8 +29,9 @@ _HEADINGS: Final = {"false_positive_rate": "FPR", "roc_auc": "AUC", "log_loss": 
 _DASH: Final = "—"
 _SLICES_SHOWN: Final = 15
 _LEAST_FIRST: Final = ("log_loss", "interval_coverage", "macro_recall", "f1", "coverage", "roc_auc", "bias")
-_COLUMN_WIDTH: Final = 8
+_INTERVAL_FIRST: Final = ("accuracy", "mae", "macro_f1")
 _NAME_WIDTH: Final = 36
+_NAME_WIDTH_MIN: Final = 12
 
 Report = Mapping[str, Any]
 
@@ -51,9 +53,9 @@ def figure(value: Report, interval: bool = True) -> str:
     """
     if value.get("value") is None:
         return _DASH
-    text = f"{value['value']:.3f}"
+    text = number(value["value"])
     if interval and value.get("low") is not None and value.get("high") is not None:
-        text += f" [{value['low']:.3f}, {value['high']:.3f}]"
+        text += f" [{number(value['low'])}, {number(value['high'])}]"
     return text
 
 
@@ -67,49 +69,39 @@ def _reading_order(report: Report) -> tuple[int, list[str], int, str]:
     return len(parts), sorted(parts), -report["requests"], slice_name(parts)
 
 
-def fitting(names: Sequence[str], width: int, longest: int) -> list[str]:
-    """The metrics that leave room for the names of slices, those of least interest left out first.
-
-    >>> fitting(COLUMNS, 80, 24)
-    ['coverage', 'accuracy', 'recall', 'false_positive_rate', 'roc_auc']
-    """
-    room = width - min(longest, _NAME_WIDTH) - len("requests") - 4
-    dropped = [name for name in _LEAST_FIRST if name in names]
-    shown = list(names)
-    while dropped and len(shown) * _COLUMN_WIDTH > room:
-        shown.remove(dropped.pop(0))
-    return shown
-
-
 def print_slices(out: Console, model: str, reports: Sequence[Report], metrics: Sequence[str]) -> None:
-    """One row a slice, with the metrics and the intervals that the page has room for."""
+    """One row a slice, with the metrics and the intervals that the page has room for; no number is cut."""
     if not reports:
         out.print("Nothing in this window. Is the worker running, and the window where the traffic is?")
         return
-    known = [name for name in (*COLUMNS, *_OTHER_TASKS) if any(name in report for report in reports)]
+    known = list(metrics) or [
+        name for name in (*COLUMNS, *_OTHER_TASKS) if any(name in report for report in reports)
+    ]
     longest = max(len(slice_name(report["slice"])) for report in reports)
-    shown = list(metrics) or fitting(known, out.width, longest)
+    traffic = max(len("requests"), *(len(f"{report['requests']:,}") for report in reports))
+    room = out.width - needed([max(_NAME_WIDTH_MIN, min(longest, _NAME_WIDTH)), traffic]) + 1
+    shown = fitting({name: _width(name, reports, False) for name in known}, room, _LEAST_FIRST)
+    wide = _with_intervals(shown, reports, room)
     window = reports[0].get("window", {})
-    table = _table(f"{model}  {window.get('from', '')} to {window.get('to', '')}" if window else model)
-    table.add_column("slice", overflow="fold", min_width=12)
-    # An interval is 15 characters. Named metrics have theirs; else accuracy does, then everything.
-    spare = out.width - 90
-    wide = set(shown) if metrics or spare >= 15 * len(shown) else {"accuracy"} if spare >= 15 else set()
+    table = plain_table(f"{model}  {window.get('from', '')} to {window.get('to', '')}" if window else model)
+    table.add_column("slice", overflow="fold", min_width=_NAME_WIDTH_MIN)
     table.add_column("requests", justify="right", no_wrap=True)
     for name in shown:
-        table.add_column(_HEADINGS.get(name, name.replace("_", " ")), justify="right", no_wrap=name in wide)
+        heading = _HEADINGS.get(name, name.replace("_", " "))
+        table.add_column(heading, justify="right", min_width=_width(name, reports, name in wide))
     before: list[str] | None = None
     for report in reports:
         features = sorted(report["slice"])
         if before is not None and features != before:
             table.add_section()
         before = features
-        figures = [figure(report[name], name in wide) if name in report else _DASH for name in shown]
+        figures = [_cell(report, name, name in wide) for name in shown]
         table.add_row(escape(slice_name(report["slice"])), f"{report['requests']:,}", *map(escape, figures))
     out.print(table)
-    if not metrics and len(shown) < len(known):
-        hidden = ", ".join(name for name in known if name not in shown)
-        out.print(f"[dim]a wider page, or --metric, shows {hidden}[/]")
+    if hidden := [name for name in known if name not in shown]:
+        out.print(
+            f"[dim]{len(hidden)} left out: {', '.join(hidden)}; a wider page, --metric, or --json has them[/]"
+        )
     reasons = {
         f"{name.replace('_', ' ')}: {report[name]['reason']}"
         for report in reports
@@ -120,7 +112,27 @@ def print_slices(out: Console, model: str, reports: Sequence[Report], metrics: S
         out.print(f"[dim]{_DASH} {escape(reason)}[/]")
 
 
-def _table(title: str) -> Table:
+def _cell(report: Report, name: str, interval: bool) -> str:
+    return figure(report[name], interval) if name in report else _DASH
+
+
+def _width(name: str, reports: Sequence[Report], interval: bool) -> int:
+    """Characters that a metric's column takes."""
+    words = _HEADINGS.get(name, name.replace("_", " ")).split()
+    return max(map(len, [*words, *(_cell(report, name, interval) for report in reports)]))
+
+
+def _with_intervals(shown: Sequence[str], reports: Sequence[Report], room: int) -> set[str]:
+    """The metrics that show their interval: all if the page has room for that, else the one that matters."""
+    first = next((name for name in _INTERVAL_FIRST if name in shown), shown[0])
+    for wide in (set(shown), {first}):
+        if needed(_width(name, reports, name in wide) for name in shown) <= room:
+            return wide
+    return set()
+
+
+def plain_table(title: str) -> Table:
+    """A table under its title, without lines between columns."""
     return Table(
         title=escape(title),
         title_justify="left",
@@ -136,7 +148,7 @@ def print_violations(out: Console, model: str, reports: Sequence[Report]) -> Non
     if not reports:
         out.print("No violation in this window.")
         return
-    table = _table(model)
+    table = plain_table(model)
     table.add_column("feature", overflow="fold")
     table.add_column("violation")
     table.add_column("records", justify="right")
@@ -190,7 +202,7 @@ def print_sensitivity(out: Console, seen: Mapping[str, Sequence[Sensitivity]]) -
     for model, slices in seen.items():
         if not slices:
             continue
-        table = _table(f"{model}: labelled rows of a slice until a worse error rate is told")
+        table = plain_table(f"{model}: labelled rows of a slice until a worse error rate is told")
         for name in ("slice", "share", "error rate", "1.5 times", "twice"):
             table.add_column(name, justify="left" if name == "slice" else "right")
         for one in slices[:_SLICES_SHOWN]:
@@ -203,7 +215,7 @@ def print_sensitivity(out: Console, seen: Mapping[str, Sequence[Sensitivity]]) -
 
 def print_survey(out: Console, found: Survey, warnings: Sequence[str], problems: Sequence[str]) -> None:
     """What `monitor check` found."""
-    table = _table("Topics")
+    table = plain_table("Topics")
     for name in ("topic", "role", "records", "readable", "per second"):
         table.add_column(name, justify="left" if name in {"topic", "role"} else "right")
     for topic in found.topics:

@@ -54,7 +54,7 @@ async def test_all_is_told(url: str, tmp_path: Path) -> None:
         assert {name: worker[name] for name in REPORT.model_dump()} == REPORT.model_dump()
         assert well["outboxes"]["dead letters"] == {"waiting": 0, "oldest_s": 0.0, "dropped": 0}
         told = status(config, code=0)
-        for text in ("w-1", "1,234", "17", "not_json 3", "4 to 9", "dead letters", "m: judged"):
+        for text in ("w-1", "1,234", "17", "3 unreadable, not_json", "4 to 9", "dead letters", "m: judged"):
             assert text in told
         await store.lost(Partition("p", 0), 1, 9)
         lost = json.loads(status(config, "--json", code=1))

@@ -6,9 +6,11 @@ import io
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from monitor.cli import tables
+from monitor.cli.status import show
 from monitor.core.records import Alert, AlertKind, AlertState, Severity
 
 WHEN = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
@@ -61,8 +63,58 @@ def test_a_narrow_page_keeps_the_names_of_slices_whole() -> None:
     text = out.file.getvalue()
     assert "education=Some-college" in text
     assert "accuracy" in text
-    assert "--metric, shows" in text
-    assert "log_loss" in text
+    assert "log loss" not in text
+    assert "2 left out: f1, log_loss; a wider page, --metric, or --json has them" in " ".join(text.split())
+
+
+AMOUNTS = {
+    "coverage": {"value": 0.95, "low": 0.94, "high": 0.96},
+    "mae": {"value": 75_796.66, "low": 71_000.2, "high": 80_123.9},
+    "rmse": {"value": 1_234_567.8, "low": 1_100_000.0, "high": 1_300_000.0},
+    "bias": {"value": -12_345.6, "low": -20_000.0, "high": -4_000.0},
+    "r2": {"value": 0.81, "low": 0.79, "high": 0.83},
+    "interval_coverage": {"value": 0.9, "low": 0.88, "high": 0.92},
+}
+
+
+@pytest.mark.parametrize("metrics", [[], ["mae", "rmse"], list(AMOUNTS)])
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_no_number_of_a_regression_is_cut(width: int, metrics: list[str]) -> None:
+    out = Console(file=io.StringIO(), width=width, highlight=False)
+    rows = [report({}, 1_200_000, **AMOUNTS), report({"region": "north"}, 10, **AMOUNTS)]
+    tables.print_slices(out, "price", rows, metrics)
+    assert isinstance(out.file, io.StringIO)
+    text = out.file.getvalue()
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    shown = " ".join(text.split())
+    if width >= 80 or metrics[:1] == ["mae"]:
+        assert "75,797" in shown
+    assert "75796" not in shown
+    assert ("left out" in shown) == ((width < 80 and len(metrics) != 2) or width < 60)
+
+
+WORKER = {
+    "worker": "monitor-worker-7d9f8b6c5-x2x4z-12-3fa9bc", "silent_s": 1.0, "partitions": 12,
+    "records": 123_456_789, "rejected": {"no_request_id": 7, "unknown_label": 1_234, "not_json": 3},
+    "lag": 1_234_567, "fence_age_s": 2.0, "flush_ms_p50": 4.0, "flush_ms_p99": 1_900.0,
+    "evaluator_age_s": 1.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_the_table_of_workers_fits_the_page(width: int) -> None:
+    out = Console(file=io.StringIO(), width=width, highlight=False)
+    found = {"workers": [WORKER], "outboxes": {}, "evaluated_s": {}, "probe_budgets_rows_per_s": {}}
+    show(out, found | {"lost": [], "blind": []})
+    assert isinstance(out.file, io.StringIO)
+    text = out.file.getvalue()
+    shown = " ".join(text.split())
+    assert "…" not in text
+    assert "123,456,789" in text
+    assert "1,234 unreadable, unknown_label" in shown
+    assert ("left out: " in shown) == (width < 160)
+    assert ("4 to 1900" in text) == (width == 160)
 
 
 def test_the_table_of_violations() -> None:
