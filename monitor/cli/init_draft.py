@@ -108,13 +108,14 @@ def from_file(
         it = _Task.of(answers, task or kind)
     features = [record["features"] for record in records if isinstance(record.get("features"), dict)]
     name = model or model_name(names, sample.name.split(".")[0])
-    judged = len(names) <= 1 and any(
+    judged = (foreign or len(names) <= 1) and any(
         r.get("label") is not None and any(r.get(field) is not None for field in _JUDGED[kind])
         for r in records
     )
     notes = [*it.doubts, *_absent_columns(records, kind, plain)]
     if foreign:
-        notes.append(f"model: {_several(names)}, none of them {name}; the rows are all taken for its own")
+        what = f"{_several(names)}, none of them {name}"
+        notes.append(f"model: {what}; all rows are taken, but a feature needs another name")
     elif len(names) > 1:
         notes.append(f"reference: {_several(names)}; a file of {name} alone can be its reference")
     base = config.resolve().parent

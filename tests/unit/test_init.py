@@ -109,6 +109,15 @@ def test_a_file_of_several_models_asks_which(tmp_path: Path) -> None:
     assert settings.models["rent"].reference is None
 
 
+def test_a_column_that_is_no_model_hinders_nobody(tmp_path: Path) -> None:
+    rows = [
+        row | {"model": ("Golf", "Polo")[i % 2], "label": i % 2, "score": 0.5} for i, row in enumerate(SALES)
+    ]
+    said, settings = init(tmp_path, rows, "--model", "resale")
+    assert "look for model: its records are of Golf (200), Polo (200), none of them resale" in said
+    assert settings.models["resale"].reference is not None
+
+
 @pytest.mark.parametrize(
     ("answers", "task"),
     [
