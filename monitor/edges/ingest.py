@@ -28,7 +28,7 @@ from monitor.edges.attention import Attention
 from monitor.edges.decoding import Decoded, Decoder, Source
 from monitor.edges.flush_times import FlushTimes
 from monitor.edges.flushes import FlushBuilder
-from monitor.edges.pieces import Chunk, Size, cut, parts
+from monitor.edges.pieces import PART_BYTES_MAX, Chunk, Size, cut, parts
 from monitor.edges.prepare import Preparer, until_answered
 from monitor.ports import Clock, Fence, FlushResult, Outcome, Partition, Store
 
@@ -126,6 +126,7 @@ class Ingest:
         self._rewind = rewind
         self._clock = clock
         self._piece_rows_max = part_rows_max * parts(store.shards, len(models))
+        self._piece_bytes_max = PART_BYTES_MAX * parts(store.shards, len(models))
         self._cells_max = cells_max
         self._owned: dict[Partition, _Owned] = {}
         self._judged_s: dict[str, int] = {}
@@ -174,7 +175,7 @@ class Ingest:
             if owned.lock.locked():
                 await self._clock.sleep(_HEAD_START_S)
             resets = owned.resets
-            piece, after = cut(chunk, owned.size.rows)
+            piece, after = cut(chunk, owned.size.rows, self._piece_bytes_max)
             decoded = await self._decoder.decode(piece)
             await owned.lock.acquire()
         try:
@@ -191,7 +192,8 @@ class Ingest:
                     done = not owned.size.too_many(cells, len(piece.records))
                 rest = after if done else rest
                 if rest is not None:
-                    piece, after = cut(rest, owned.size.rows)
+                    await asyncio.sleep(0)  # whoever asks whether the worker is well is answered meanwhile
+                    piece, after = cut(rest, owned.size.rows, self._piece_bytes_max)
                     decoded = await self._decoder.decode(piece)
         finally:
             owned.lock.release()

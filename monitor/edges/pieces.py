@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -13,6 +14,10 @@ from monitor.core.batch import LabelBatch, PredictionBatch
 
 ROWS_MIN: Final = 100
 """A piece is not cut further, whatever it touches."""
+
+PART_BYTES_MAX: Final = 2 << 20
+"""A piece of more bytes for each part of its rows is cut further. Five thousand ordinary records have fewer;
+while it reads some, the worker answers nobody, and the worst take a tenth of a second a megabyte."""
 
 _PARTS_MAX: Final = 8
 """Larger chunks take memory, a buffer for each partition, and time until they are counted."""
@@ -75,11 +80,17 @@ class Piece:
     records: Sequence[Any]
 
 
-def cut(chunk: Chunk, rows_max: int) -> tuple[Chunk, Chunk | None]:
-    """The first part of a chunk, of at most `rows_max` records, and the rest."""
-    if len(chunk.records) <= rows_max:
+def cut(chunk: Chunk, rows_max: int, bytes_max: int) -> tuple[Chunk, Chunk | None]:
+    """The first part of a chunk, of at most `rows_max` records and `bytes_max` bytes of values, and the rest.
+
+    A record that is larger is a part by itself.
+    """
+    count = min(len(chunk.records), rows_max)
+    sizes = accumulate(len(record.value or b"") for record in chunk.records[:count])
+    fitting = max(sum(size <= bytes_max for size in sizes), 1)
+    if fitting >= len(chunk.records):
         return chunk, None
-    first, rest = chunk.records[:rows_max], chunk.records[rows_max:]
+    first, rest = chunk.records[:fitting], chunk.records[fitting:]
     end = first[-1].offset + 1
     return (
         Piece(chunk.topic, chunk.partition, chunk.start, end, first),

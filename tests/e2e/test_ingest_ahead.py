@@ -6,6 +6,7 @@ import asyncio
 import copy
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 
@@ -52,10 +53,10 @@ def worker_on(messages: Sequence[Message], store: Slow) -> Worker:
     return Worker(store, Log(messages, (START_S + 600) * 1000), {"m": plan})
 
 
-def prediction(number: int, city: str, partition: int = 0) -> Message:
+def prediction(number: int, city: str, partition: int = 0, **more: str) -> Message:
     record = {
         "request_id": f"r-{number}", "model": "m", "timestamp": START_S, "score": 0.7,
-        "features": {"city": city},
+        "features": {"city": city}, **more,
     }  # fmt: skip
     return Message("predictions", partition, json.dumps(record).encode())
 
@@ -120,3 +121,32 @@ async def test_two_partitions_at_once_share_a_memory_that_overflows(
     await asyncio.gather(*(read(partition) for partition in (P, P, OTHER, OTHER)))
     named = sum(requests(store, number) for number in set((await store.registry("m", "slices")).values()))
     assert (requests(store), named) == (400, 400)
+
+
+async def test_a_chunk_of_large_records_is_counted_in_pieces_and_others_have_their_turn() -> None:
+    large = "x" * 900_000
+    messages = [prediction(i, f"c-{i % 3}", surplus=large) for i in range(7)]
+    stores = []
+    for rows in (7, 1):
+        store = Slow()
+        store.let.set()
+        worker = worker_on(messages, store)
+        await worker.take([P])
+
+        async def turns(said: list[str] = store.said) -> None:
+            while True:
+                said.append("turn")
+                await asyncio.sleep(0)
+
+        other = asyncio.create_task(turns())
+        while await worker.step(P, rows):
+            pass
+        other.cancel()
+        stores.append(store)
+    at_once, one_by_one = stores
+    flushes = [place for place, said in enumerate(at_once.said) if said.startswith("flush")]
+    assert [at_once.said[place] for place in flushes] == ["flush 0", "flush 2", "flush 4", "flush 6"]
+    assert all("turn" in at_once.said[a:b] for a, b in pairwise(flushes))
+    assert await at_once.registry("m", "slices") == await one_by_one.registry("m", "slices")
+    counts = [[requests(store, number) for number in range(4)] for store in stores]
+    assert counts[0] == counts[1] == [7, 3, 2, 2]
