@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -86,8 +87,8 @@ def cut(chunk: Chunk, rows_max: int, bytes_max: int) -> tuple[Chunk, Chunk | Non
     A record that is larger is a part by itself.
     """
     count = min(len(chunk.records), rows_max)
-    sizes = accumulate(len(record.value or b"") for record in chunk.records[:count])
-    fitting = max(sum(size <= bytes_max for size in sizes), 1)
+    ends = list(accumulate([len(record.value or b"") for record in chunk.records[:count]]))
+    fitting = max(bisect_right(ends, bytes_max), 1)
     if fitting >= len(chunk.records):
         return chunk, None
     first, rest = chunk.records[:fitting], chunk.records[fitting:]
