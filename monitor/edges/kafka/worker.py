@@ -18,6 +18,7 @@ from monitor.edges.clock import SystemClock
 from monitor.edges.kafka import topics
 from monitor.edges.kafka.chunks import Chunk, ChunkHandler, Kind
 from monitor.edges.kafka.flow import Flow
+from monitor.edges.kafka.loop_guard import loop_guard
 from monitor.edges.kafka.options import KafkaWorkerConfig
 from monitor.edges.kafka.watchdog import Watchdog
 from monitor.ports import Partition
@@ -25,6 +26,9 @@ from monitor.ports import Partition
 log = logging.getLogger(__name__)
 
 _CRASH_POLL_S: Final = 0.2
+
+_BLOCKED_STALLS: Final = 5
+"""An event loop may be blocked for so many times as long as records may wait without progress."""
 
 Recognise = Callable[[Mapping[str, str]], Awaitable[None]]
 """Told the id of each topic whenever they are asked for; an error ends the worker."""
@@ -119,7 +123,8 @@ async def run_worker(
 ) -> int:
     """Run until SIGTERM or SIGINT, until `stop` is set, or until the worker fails.
 
-    A graceful stop lets the chunk in hand be handled; one that takes longer than `stop_s` ends the process.
+    A graceful stop lets the chunk in hand be handled; one that takes longer than `stop_s` ends the process,
+    and so does an event loop that is blocked for five times `stall_s`.
 
     Args:
         app: of `create_app`.
@@ -141,7 +146,8 @@ async def run_worker(
     watchdog = Watchdog(
         flow, ends, outage, config.stall_s, config.stall_s + config.rebalance_timeout_s, SystemClock()
     )
-    with _signals() if stop is None else contextlib.nullcontext(stop) as told:
+    told_by = _signals() if stop is None else contextlib.nullcontext(stop)
+    with loop_guard(_BLOCKED_STALLS * config.stall_s), told_by as told:
         endings = (_run(app), _until_told(told), _until_failed(flow), _until_crashed(app), watchdog.stalled())
         waits: list[asyncio.Task[Any]] = [asyncio.create_task(ending) for ending in endings]
         try:
