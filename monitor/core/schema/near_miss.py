@@ -16,7 +16,7 @@ from itertools import combinations
 from typing import Final
 
 VOCABULARY_MAX: Final = 5_000
-"""Known values of which near misses are looked for; the index takes some 3 KB for each."""
+"""Known values of which near misses are looked for; the index takes 4 to 5 KB for each."""
 
 WORD_MAX: Final = 100
 """Characters: a longer text is a sentence, not a word with a slip."""
