@@ -116,6 +116,10 @@ def _of_worker(state: WorkerState) -> Iterator[Family]:
         "monitor_fence_age_seconds", "gauge", "Longest time a partition not read to its end stood still.",
         [({}, report.fence_age_s)],
     )  # fmt: skip
+    yield Family(
+        "monitor_brokers_silent_seconds", "gauge", "Longest time the brokers said nothing of a partition.",
+        [({}, report.brokers_silent_s)],
+    )  # fmt: skip
     quantiles = {"0.5": report.flush_ms_p50, "0.99": report.flush_ms_p99}
     yield Family(
         "monitor_flush_seconds", "summary", "How long a flush took, of the last minute.",
