@@ -211,7 +211,7 @@ class Evaluator:
             if p.topic in topics
         ]
         state = brought_back(config, held.state, partitions, now_ms)
-        if state.next_s != held.state.next_s:
+        if state is not held.state:
             log.warning(
                 "event time had run ahead of the clock; evaluation goes back to the present",
                 extra={"model": config.model, "from_s": held.state.next_s, "to_s": state.next_s},
