@@ -23,7 +23,10 @@ from kafka.admin import (
     ResourceType,
     UserScramCredentialUpsertion,
 )
+from typer.testing import CliRunner
 
+from monitor.cli.main import app
+from monitor.config import Settings
 from monitor.core.errors import KafkaError
 from monitor.edges.kafka.connection import KafkaConnection
 from monitor.edges.kafka.topics import TopicProducer, partitions, read_last
@@ -193,6 +196,29 @@ def test_a_worker_with_few_rights_counts_and_is_heard(
         assert str(config) in lists
         for said in (lists, log, config.read_text()):
             assert PASSWORD not in said
+
+
+def test_init_logs_in_as_the_environment_says(
+    broker: Secure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = broker.by_login()
+    settings = settings_of(broker, client, "redis://127.0.0.1:1/0")
+    make_topics(broker.admin, settings, 2)
+    grant(broker, "User:monitor", settings)
+    (topic,), (labels,) = (settings["kafka"][kind]["topics"] for kind in ("predictions", "labels"))
+    with TopicProducer(KafkaConnection(broker.admin)) as producer:
+        for at in range(ROWS):
+            record = {"request_id": f"r-{at}", "model": "m", "features": {"age": at}, "score": 0.5}
+            producer.send(topic, json.dumps(record).encode())
+    for key, value in (client | {"sasl_password": PASSWORD}).items():
+        monkeypatch.setenv(f"MONITOR__KAFKA__{key.upper()}", value)
+    config = tmp_path / "monitor.yaml"
+    arguments = ["init", "--topic", topic, "--labels-topic", labels, "-c", str(config)]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert "MONITOR__KAFKA__SASL_PASSWORD" in done.output
+    assert PASSWORD not in done.output + config.read_text()
+    assert Settings.load(config).kafka.connection()["sasl_password"] == PASSWORD
 
 
 def test_strangers_are_left_outside(broker: Secure) -> None:
