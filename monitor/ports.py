@@ -25,6 +25,9 @@ JUDGED_FIELD: Final = "judged_until_s"
 LOOKED_FIELD: Final = "looked_ms"
 """Its field: when it last finished a look, the store's clock, epoch ms."""
 
+SKIPPED_FIELD: Final = "skipped_buckets"
+"""Its field: buckets that had expired before they could be judged."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Partition:

@@ -33,6 +33,7 @@ def status(config: Config = CONFIG, as_json: AsJson = False) -> None:
     names = list(settings.models)
     with closing(open_reader(settings)) as reader:
         own, evaluated_s = reader.own_health(names), reader.evaluated_s(names)
+        skipped = reader.skipped(names)
     blind = causes(own, evaluated_s, LOST_TOLD_S)
     budgets = {n: m.probes.budget_rows_per_s for n, m in settings.models.items() if m.probes is not None}
     found: dict[str, Any] = {
@@ -43,6 +44,7 @@ def status(config: Config = CONFIG, as_json: AsJson = False) -> None:
             for (topic, number), lost in sorted(own.lost.items())
         ],
         "evaluated_s": evaluated_s,
+        "skipped_buckets": skipped,
         "probe_budgets_rows_per_s": budgets,
         "blind": [
             {"code": cause.code.value, "where": cause.where, "text": cause.text, "advice": cause.advice}
@@ -64,7 +66,9 @@ def show(out: Console, found: Mapping[str, Any]) -> None:
         when = "not yet" if age_s is None else f"{age_s:.0f} s ago"
         budget = found["probe_budgets_rows_per_s"].get(model)
         probes = "" if budget is None else f"; probes within {budget:g} rows/s"
-        out.print(f"{model}: judged {when}{probes}", markup=False)
+        count = found["skipped_buckets"][model]
+        skipped = f"; {count:,} buckets expired before they could be judged" if count else ""
+        out.print(f"{model}: judged {when}{skipped}{probes}", markup=False)
     for lost in found["lost"]:
         out.print(f"{lost['topic']}-{lost['partition']}: {lost['records']:,} records lost", markup=False)
     for cause in found["blind"]:

@@ -17,6 +17,9 @@ LIVE_LAG_MS: Final = 60_000
 """Records further behind the clock than this are a replay: when they end, event time stands still."""
 
 
+NOTED_EVERY_MS: Final = 60_000
+"""How often it is noted how far the foremost partition has got: less than keys outlive their retention by."""
+
 IDLE_MS: Final = 2_000
 """A caught-up partition whose watermark stood still this long is idle."""
 
@@ -39,9 +42,11 @@ class EventClock:
 
     Attributes:
         moved: (topic, number) → (watermark, wall-clock time at which it got there), epoch ms.
+        noted: (wall-clock time, foremost watermark by then), increasing; at most one a minute.
     """
 
     moved: Mapping[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
+    noted: tuple[tuple[int, int], ...] = ()
 
     def see(self, partitions: Sequence[PartitionView], now_ms: int) -> EventClock:
         """Take in the present watermarks."""
@@ -51,7 +56,34 @@ class EventClock:
             moved[p.topic, p.number] = (p.watermark_ms, now_ms) if p.watermark_ms > watermark_ms else (
                 watermark_ms, min(at_ms, now_ms)  # a clock that was ahead is right again
             )  # fmt: skip
-        return EventClock(moved)
+        return EventClock(moved, self.noted)
+
+    def note(self, foremost_ms: int, now_ms: int, keep_ms: int) -> EventClock:
+        """Remember how far the foremost partition has got, as long as its buckets are kept.
+
+        Args:
+            foremost_ms: greatest watermark.
+            now_ms: the store's clock, epoch ms.
+            keep_ms: retention of buckets.
+        """
+        noted = self.noted
+        if not noted or (foremost_ms > noted[-1][1] and now_ms - noted[-1][0] >= NOTED_EVERY_MS):
+            noted = (*noted, (now_ms, foremost_ms))
+        past = sum(at_ms <= now_ms - keep_ms for at_ms, _ in noted)
+        return EventClock(self.moved, noted[max(past - 1, 0) :])
+
+    def expired_ms(self, now_ms: int, keep_ms: int) -> int:
+        """Event time up to which buckets may have expired already; 0 when none has.
+
+        A bucket lives for its retention from when it was first filled. Where a partition comes so late that
+        what others filled is gone, it fills the bucket anew, with its own share alone. A replay fills and
+        takes its buckets within minutes, however old their time.
+
+        Args:
+            now_ms: the store's clock, epoch ms.
+            keep_ms: retention of buckets.
+        """
+        return max((mark_ms for at_ms, mark_ms in self.noted if at_ms <= now_ms - keep_ms), default=0)
 
     def reached_ms(self, partitions: Sequence[PartitionView], now_ms: int) -> int:
         """Event time up to which everything has been counted; 0 when nothing is known.

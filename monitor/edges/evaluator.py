@@ -38,7 +38,7 @@ from monitor.core.steady_clock import SteadyClock
 from monitor.core.tasks.multiclass import FAMILY as CLASSES_FAMILY
 from monitor.edges.alert_evidence import evidence
 from monitor.edges.counter_reads import CounterReads
-from monitor.ports import EVALUATOR_VIEW, JUDGED_FIELD, LOOKED_FIELD, EvaluatorStore
+from monitor.ports import EVALUATOR_VIEW, JUDGED_FIELD, LOOKED_FIELD, SKIPPED_FIELD, EvaluatorStore
 
 log = logging.getLogger(__name__)
 
@@ -315,6 +315,8 @@ class Evaluator:
             found = dict(views(model))
             held.views = dict(found)
             told = {LOOKED_FIELD: str(held.looked_ms), "by": self._owner}
+            if held.state is not None:
+                told[SKIPPED_FIELD] = str(held.state.skipped)
             if held.state is not None and held.state.labels_from_s is not None:
                 told[JUDGED_FIELD] = str(held.state.hindmost_s)
             found[EVALUATOR_VIEW] = told

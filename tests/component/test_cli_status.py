@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from monitor.cli.main import app
 from monitor.core.own_health import WorkerReport
 from monitor.edges.redis import RedisReader, RedisStore
-from monitor.ports import EVALUATOR_VIEW, LOOKED_FIELD, Partition
+from monitor.ports import EVALUATOR_VIEW, LOOKED_FIELD, SKIPPED_FIELD, Partition
 from tests.support.redis_servers import running, valkey_binary
 
 REPORT = WorkerReport(
@@ -46,15 +46,25 @@ async def test_all_is_told(url: str, tmp_path: Path) -> None:
     await store.open()
     await store.report("w-1", REPORT.model_dump_json())
     with closing(RedisReader(url, 1)) as reader:
-        looked = {EVALUATOR_VIEW: {LOOKED_FIELD: str(reader.now_ms())}}
+        looked = {EVALUATOR_VIEW: {LOOKED_FIELD: str(reader.now_ms()), SKIPPED_FIELD: "1182"}}
         reader.write_views("m", looked, 60)
         well = json.loads(status(config, "--json", code=0))
         assert well["blind"] == []
         (worker,) = well["workers"]
         assert {name: worker[name] for name in REPORT.model_dump()} == REPORT.model_dump()
+        assert well["skipped_buckets"] == {"m": 1_182}
         assert well["outboxes"]["dead letters"] == {"waiting": 0, "oldest_s": 0.0, "dropped": 0}
         told = status(config, code=0)
-        for text in ("w-1", "1,234", "17", "3 unreadable, not_json", "4 to 9", "dead letters", "m: judged"):
+        for text in (
+            "w-1",
+            "1,234",
+            "17",
+            "3 unreadable, not_json",
+            "4 to 9",
+            "dead letters",
+            "m: judged",
+            "1,182 buckets",
+        ):
             assert text in told
         await store.lost(Partition("p", 0), 1, 9)
         lost = json.loads(status(config, "--json", code=1))

@@ -24,7 +24,7 @@ from monitor.core.schema import FeatureSchema
 from monitor.core.schema.violations import Code
 from monitor.core.slices.spec import slice_key
 from monitor.edges.evaluator import Evaluator
-from monitor.ports import EVALUATOR_VIEW, LOOKED_FIELD, PartitionState
+from monitor.ports import EVALUATOR_VIEW, LOOKED_FIELD, Partition, PartitionState
 from tests.support.evaluator_world import (
     MODEL,
     MONTHLY,
@@ -275,6 +275,30 @@ def test_what_has_expired_is_skipped_and_counted() -> None:
     state = decode(world.store.held[0])
     assert state.skipped == jump_s + 14 - 900 - 8
     assert state.next_s == START_S + world.second - 2
+
+
+def test_buckets_that_expired_behind_a_laggard_are_not_judged_by_its_share() -> None:
+    # The finest tier keeps a quarter of an hour; one of two partitions stands still for longer.
+    world, laggard, stall_s = World(seed=15, rows_per_s=20), Partition("predictions", 1), 1_500
+    stood = PartitionState(0, (START_S + 10) * 1000, False, 30.0)
+    world.run(10)
+    for _ in range(stall_s):
+        world.step()
+        world.store.marks[laggard] = stood
+        if world.second % 10 == 0:
+            world.evaluator.tick()
+    state = decode(world.store.held[0])
+    assert state.next_s is not None
+    young_s = START_S + world.second - 900
+    assert young_s - 75 < state.next_s <= young_s + 1, "as far as keys may have expired"
+    assert state.skipped == state.next_s - START_S - 9
+    taken = state.next_s
+    world.store.marks[laggard] = replace(stood, watermark_ms=(taken + 5) * 1000, caught_up=False)
+    world.step()
+    world.evaluator.tick()
+    after = decode(world.store.held[0])
+    assert after.next_s == taken + 4, "the rest is taken as it comes"
+    assert after.skipped == state.skipped
 
 
 def test_a_partition_that_is_behind_holds_the_buckets_and_is_reported_when_it_stalls() -> None:

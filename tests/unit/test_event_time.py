@@ -1,6 +1,6 @@
 """How far event time has got."""
 
-from monitor.core.event_time import EventClock, PartitionView
+from monitor.core.event_time import NOTED_EVERY_MS, EventClock, PartitionView
 
 NOW = 1_700_000_000_000
 
@@ -49,3 +49,32 @@ def test_a_live_stream_that_falls_silent_goes_on_with_the_clock() -> None:
 def test_a_finished_replay_of_old_data_stands_still() -> None:
     parts = [part(0, NOW - 10**9), part(1, NOW - 10**9 - 500)]
     assert reached((NOW, parts), (NOW + 30_000, parts)) == NOW - 10**9
+
+
+KEEP_MS = 3_600_000
+
+
+def test_what_the_foremost_passed_a_retention_ago_may_have_expired() -> None:
+    clock, past = EventClock(), 0
+    for second in range(0, 7_200, 10):
+        now_ms = NOW + second * 1_000
+        clock = clock.note(now_ms - 500, now_ms, KEEP_MS)
+        gone_ms = clock.expired_ms(now_ms, KEEP_MS)
+        assert gone_ms <= now_ms - KEEP_MS, "what is young is there"
+        assert not past or gone_ms > now_ms - KEEP_MS - 2 * NOTED_EVERY_MS
+        past = gone_ms
+    assert past
+    assert len(clock.noted) < KEEP_MS / NOTED_EVERY_MS + 3
+
+
+def test_a_replay_and_a_return_after_an_outage_fill_their_buckets_now() -> None:
+    replay = EventClock()
+    for second in range(0, 3_000, 10):
+        now_ms = NOW + second * 1_000
+        replay = replay.note(NOW - 10**10 + second * 10**6, now_ms, KEEP_MS)
+        assert not replay.expired_ms(now_ms, KEEP_MS)
+    stood_ms = NOW - 500
+    clock = EventClock().note(stood_ms, NOW, KEEP_MS)
+    back_ms = NOW + 3 * KEEP_MS
+    clock = clock.note(stood_ms, back_ms, KEEP_MS).note(back_ms - 500, back_ms + 5_000, KEEP_MS)
+    assert clock.expired_ms(back_ms + 60_000, KEEP_MS) == stood_ms

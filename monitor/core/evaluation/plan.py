@@ -75,17 +75,18 @@ def plan(
         first_s: earliest bucket of the finest tier with traffic; needed while `state.next_s` is None.
         first_day_s: earliest day with traffic; read while `state.days_next_s` is None.
     """
-    clock = state.clock.see(partitions, now_ms)
     predictions = [p for p in partitions if p.topic in config.prediction_topics]
+    tier, latest_ms = config.tier, max((p.watermark_ms for p in predictions), default=0)
+    clock = state.clock.see(partitions, now_ms).note(latest_ms, now_ms, tier.keep_s * 1000)
     labels = [p for p in partitions if p.topic in config.label_topics]
     reached_ms = clock.reached_ms(predictions, now_ms)
     next_s = first_s if state.next_s is None else state.next_s
     if next_s is None or not reached_ms:
         return Plan(clock, next_s=state.next_s)
-    tier = config.tier
-    latest_ms = max(p.watermark_ms for p in predictions)
-    oldest_s = _floor((reached_ms - tier.keep_s * 1000) // 1000, tier) + tier.bucket_s
-    next_s = max(next_s, oldest_s)
+    # Retention is counted back from event time. Where that is held up, buckets expire by the clock as well,
+    # and what comes back holds the laggard's share alone.
+    gone_ms = max(reached_ms - tier.keep_s * 1000, clock.expired_ms(now_ms, tier.keep_s * 1000))
+    next_s = max(next_s, _floor(gone_ms // 1000, tier) + tier.bucket_s)
     closed = _closed(next_s, reached_ms - round(config.grace_s * 1000), tier)
     at_once = max(1, min(BUCKETS_MAX, KEYS_MAX // (slices + 2)))
     open_from_s = closed[-1] + tier.bucket_s if closed else next_s

@@ -19,7 +19,7 @@ from monitor.edges.redis import keys
 from monitor.edges.redis.link import Link, RedisAccess
 from monitor.edges.redis.payload import Limits, array
 from monitor.edges.redis.registry import names_of
-from monitor.ports import EVALUATOR_VIEW, LOOKED_FIELD, Partition, PartitionState
+from monitor.ports import EVALUATOR_VIEW, LOOKED_FIELD, SKIPPED_FIELD, Partition, PartitionState
 
 _CHUNK: Final = 2_000  # keys of one MGET: short enough not to hold up a flush
 
@@ -251,6 +251,12 @@ class RedisReader:
             model: None if at_ms is None else max(0.0, (now_ms - int(at_ms)) / 1000)
             for model, at_ms in zip(models, found, strict=True)
         }
+
+    @understood("how far an evaluation is")
+    def skipped(self, models: Sequence[str]) -> dict[str, int]:
+        """Model → buckets that had expired before they could be judged."""
+        found = self._link.many(("HGET", keys.view(model, EVALUATOR_VIEW), SKIPPED_FIELD) for model in models)
+        return {model: int(count or 0) for model, count in zip(models, found, strict=True)}
 
     @understood("a view")
     def view(self, model: str, name: str) -> dict[str, str]:
