@@ -83,6 +83,7 @@ def open_store(settings: Settings) -> RedisStore:
         settings.redis.url,
         settings.redis.shards,
         waits,
+        label_sample={name: model.labels.sample for name, model in settings.models.items()},
         stub_parts=settings.redis.stub_parts,
         limits=StoreLimits(outbox_max=settings.limits.outbox_max),
         access=_redis_access(settings),

@@ -71,21 +71,32 @@ async def test_a_redis_that_evicts_is_refused(server: Server, raw: redis.Redis) 
         ({"shards": 2}, "set redis.shards to 1"),
         ({"stub_parts": 7}, "set it to 256"),
         ({"label_wait_s": {"m": 61}}, "HDEL mon:meta label_wait_s:m"),
+        ({"label_sample": {"m": 1.0}}, "HDEL mon:meta label_sample:m"),
     ],
 )
 async def test_what_is_fixed_at_first_start_stays(
     server: Server, other: dict[str, object], way_out: str
 ) -> None:
-    first = RedisStore(server.url, 1, WAITS)
+    first = RedisStore(server.url, 1, WAITS, label_sample={"m": 0.25})
     await first.open()
     await first.close()
     changed = RedisStore(server.url, **{"shards": 1, "label_wait_s": WAITS, **other})  # type: ignore[arg-type]
     with pytest.raises(StoreRefused, match=way_out):
         await changed.open()
     await changed.close()
-    more = RedisStore(server.url, 1, {**WAITS, "new": 5})
+    more = RedisStore(server.url, 1, {**WAITS, "new": 5}, label_sample={"m": 0.25, "new": 1.0})
     await more.open()
     await more.close()
+
+
+async def test_a_store_without_a_sample_on_record_takes_the_present_one(
+    server: Server, raw: redis.Redis
+) -> None:
+    for sample in (None, {"m": 0.1}):
+        store = RedisStore(server.url, 1, WAITS, label_sample=sample)
+        await store.open()
+        await store.close()
+    assert raw.hget(keys.META, "label_sample:m") == b"0.1"
 
 
 @pytest.mark.parametrize("fact", ["layout_version", "stub_version", "scripts_version"])

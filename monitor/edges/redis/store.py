@@ -62,6 +62,8 @@ class RedisStore:
         url: `redis://`, `rediss://` (TLS) or `unix://`; user, password and database may be in it.
         shards: 1 on a single Redis, near the number of primaries on a cluster; fixed at first start.
         label_wait_s: per model, how long its labels are waited for; fixed at first start.
+        label_sample: per model, share of request ids whose labels are joined; fixed at first start. A store
+            that has none on record takes the present one.
         access: user, password and certificates, where the URL does not say.
         stub_parts: hashes a generation of stubs is split in; enough keeps each below 100,000 fields.
             Fixed at first start.
@@ -75,6 +77,7 @@ class RedisStore:
         shards: int,
         label_wait_s: Mapping[str, int],
         *,
+        label_sample: Mapping[str, float] | None = None,
         access: RedisAccess | None = None,
         stub_parts: int = STUB_PARTS,
         limits: Limits | None = None,
@@ -82,6 +85,7 @@ class RedisStore:
     ) -> None:
         self._shards = shards
         self._label_wait_s = dict(label_wait_s)
+        self._label_sample = dict(label_sample or {})
         self._plan = StubPlan(stub_parts, {model: wait_s * 500 for model, wait_s in label_wait_s.items()})
         self._limits = limits or Limits()
         self._link = AsyncLink(url, (access or RedisAccess()).options(timeout_s))
@@ -113,8 +117,9 @@ class RedisStore:
             "stub_parts": self._plan.parts,
         }
         waits = {f"label_wait_s:{model}": wait_s for model, wait_s in self._label_wait_s.items()}
+        samples = {f"label_sample:{model}": float(share) for model, share in self._label_sample.items()}
         # In this order: nothing is put on record in a database that is not ours to use.
-        for facts in (shape, waits):
+        for facts in (shape, waits, samples):
             for name, (recorded, ours) in (await self._record(keys.META, facts)).items():
                 way_out = _WAYS_OUT[name.partition(":")[0]]
                 raise StoreRefused(way_out.format(name=name, recorded=recorded, ours=ours))
@@ -360,6 +365,12 @@ _WAYS_OUT: Final = {
     "label_wait_s": (
         "{name} is on record as {recorded} and the settings say {ours}: with another wait the pending "
         "predictions of this model would not be found. Set it back; or forget them: stop all workers and run "
+        f"`redis-cli HDEL {keys.META} {{name}}`"
+    ),
+    "label_sample": (
+        "{name} is on record as {recorded} and the settings say {ours}: labels of predictions counted under "
+        "the other sample would be awaited in vain, or come for nothing. Set it back; or count anew with "
+        "`monitor rebuild`; or take a false coverage for one label wait: stop all workers and run "
         f"`redis-cli HDEL {keys.META} {{name}}`"
     ),
 }
