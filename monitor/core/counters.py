@@ -75,7 +75,7 @@ class Join(IntEnum):
     CORRECTED_LABELS = 4
     STALE_LABELS = 5  # older than the label already applied
     PARKED_LABELS = 6  # came before their prediction; counted at the label's own time
-    ADOPTED_LABELS = 7  # parked labels whose prediction came; counted at the label's own time
+    ADOPTED_LABELS = 7  # parked labels whose prediction came; counted where they were parked
     UNSAMPLED_LABELS = 8  # outside the label sample
     CLAMPED_TIMESTAMPS = 9  # lay in the future of their Kafka record
     REVISED_AFTER_EVIDENCE = 10  # applied to a bucket the evaluator had taken already

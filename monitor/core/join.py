@@ -206,7 +206,9 @@ def join_predictions(
         joined.renewed.add(key)
         if old.label is not None:
             joined.effects.append(Effect(adopted, old.label.value, retracted=False, fresh=True, row=row))
-            joined.counts.append(JoinCount(Join.ADOPTED_LABELS, old.label.order.time_ms, create=False))
+            # Where it was parked, whatever label followed it since: the two must cancel out.
+            parked_ms = old.parked_ms or old.label.order.time_ms
+            joined.counts.append(JoinCount(Join.ADOPTED_LABELS, parked_ms, create=False))
             joined.counts.append(JoinCount(Join.LABELS_APPLIED, stub.time_ms, create=True))
     joined.counted.sort()
     return joined
@@ -243,7 +245,7 @@ def join_labels(
             continue
         present = writes.get(key, seen.get(key))
         if present is None:
-            writes[key] = Stub(-1, False, float("nan"), -1, (), label).pack()
+            writes[key] = Stub(~label.order.time_ms, False, float("nan"), -1, (), label).pack()
             counts.append(JoinCount(Join.PARKED_LABELS, label.order.time_ms, create=True))
             continue
         old = Stub.unpack(present)

@@ -99,10 +99,10 @@ class LabelState(NamedTuple):
 
 
 class Stub(NamedTuple):
-    """What is kept of one request id. `time_ms` < 0 marks a parked label without a prediction.
+    """What is kept of one request id: of its prediction, or of a label that is parked without one.
 
     Attributes:
-        time_ms: event time of the prediction.
+        time_ms: event time of the prediction; of a parked label `~parked_ms`, which is negative.
         own_time: the record carried that time itself.
         score: the number answered, NaN where there is none.
         decision: the number of a class, 1 and 0 of two, or -1 for none.
@@ -124,6 +124,11 @@ class Stub(NamedTuple):
         """False for a parked label."""
         return self.time_ms >= 0
 
+    @property
+    def parked_ms(self) -> int:
+        """Time of the label that was parked first; 0 where an earlier version did not say."""
+        return ~self.time_ms
+
     def pack(self) -> bytes:
         """20 bytes, 2 more a slice, 28 more with a label; 3 and the extra where a flag cannot say it.
 
@@ -138,7 +143,8 @@ class Stub(NamedTuple):
             | (_HAS_LABEL if self.label else 0)
             | (_MORE if more else 0)
         )
-        head = _HEAD.pack(STUB_VERSION, flags, len(self.slices), max(self.time_ms, 0), self.score)
+        time_ms = self.time_ms if self.has_prediction else self.parked_ms
+        head = _HEAD.pack(STUB_VERSION, flags, len(self.slices), time_ms, self.score)
         slices = struct.pack(f"<{len(self.slices)}H", *self.slices)
         label = b"" if self.label is None else _LABEL.pack(self.label.value, *self.label.order)
         rest = _REST.pack(self.decision, len(self.extra)) + self.extra if more else b""
@@ -154,6 +160,9 @@ class Stub(NamedTuple):
         >>> stub = Stub(5, True, 0.25, 7, (3,), LabelState(2.0, Order(7, 1, 2)), b"rest")
         >>> Stub.unpack(stub.pack()) == stub
         True
+        >>> stub = Stub(~6, False, 0.0, -1, (), LabelState(1.0, Order(7, 1, 2)))
+        >>> Stub.unpack(stub.pack()) == stub, stub.parked_ms
+        (True, 6)
 
         Raises:
             StoreRefused: it is damaged, or of another version.
@@ -180,7 +189,7 @@ class Stub(NamedTuple):
         if version != STUB_VERSION or flags & ~_FLAGS or at != len(data) or not 0 <= time_ms < INSTANT_END_MS:
             raise ValueError(f"version {version}, {len(data)} bytes, {at} expected")
         if not flags & _HAS_PREDICTION:
-            time_ms = -1
+            time_ms = ~time_ms
         return cls(time_ms, bool(flags & _OWN_TIME), score, decision, slices, label, extra)
 
     def same_prediction(self, other: Stub) -> bool:

@@ -119,6 +119,22 @@ def test_an_early_label_is_parked_and_adopted() -> None:
     assert counts == {Join.PARKED_LABELS: 1, Join.ADOPTED_LABELS: 1, Join.LABELS_APPLIED: 1}
 
 
+def test_an_early_label_that_was_corrected_is_adopted_where_it_was_parked() -> None:
+    parked = labelled([label(1.0, 500)], {})
+    corrected = labelled([label(0.0, 9_000), label(0.0, 12_000)], parked.writes)
+    adopted = join_predictions([KEY], [PREDICTION.pack()], corrected.writes, [True])
+    counts = [*parked.counts, *corrected.counts, *adopted.counts]
+    for cell in (Join.PARKED_LABELS, Join.ADOPTED_LABELS):
+        assert [count.time_ms for count in counts if count.cell is cell] == [500]
+    assert Stub.unpack(adopted.writes[KEY]).label == label(0.0, 12_000)
+
+
+def test_a_label_that_an_earlier_version_parked_is_adopted_at_its_own_time() -> None:
+    parked = Stub(-1, False, float("nan"), -1, (), label(1.0, 700)).pack()
+    joined = join_predictions([KEY], [PREDICTION.pack()], {KEY: parked}, [True])
+    assert [c.time_ms for c in joined.counts if c.cell is Join.ADOPTED_LABELS] == [700]
+
+
 @pytest.mark.parametrize(
     ("second", "cell"),
     [

@@ -28,6 +28,7 @@ from monitor.core.evaluation.stored import dump, load
 from monitor.core.hints import Hint
 from monitor.core.join import join_labels, join_predictions
 from monitor.core.stubs import LabelState, Order, Stub
+from monitor.core.times import INSTANT_END_MS
 from monitor.core.understood import stored_alerts
 from monitor.edges.alert_evidence import case_by_id, cases_of, samples_of
 from monitor.edges.reader import MetricsReader
@@ -128,7 +129,7 @@ def _stub(feed: Feed) -> Any:
     changed = written[:at] + feed.take(feed.below(12)) + written[at + feed.below(12) :]
     stub = Stub.unpack(changed)
     assert _same(Stub.unpack(stub.pack()), stub), "what is read is what was written"
-    assert stub.time_ms >= -1
+    assert -INSTANT_END_MS <= stub.time_ms < INSTANT_END_MS
     label = (np.array([1.0]), np.array([5]), 3, np.array([9]), {_KEY: changed}, [True])
     joined = join_labels([_KEY], *label)
     for value in joined.values.values():
