@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import random
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -15,7 +17,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
 from monitor.core.errors import KafkaError
-from monitor.core.records import Alert
+from monitor.core.records import Alert, AlertState
 from monitor.edges.embedded import free_port
 from monitor.edges.kafka import topics
 from monitor.edges.kafka.alert_stream import AlertStream, Newest
@@ -127,7 +129,8 @@ def test_an_undeliverable_record_is_counted(kafka: str, make_topic: MakeTopic) -
 
 async def test_what_is_published_arrives_in_order(kafka: str, make_topic: MakeTopic) -> None:
     names = {"alerts": make_topic("alerts", compacted=True), "dead_letters": make_topic("dead")}
-    sent = [alert(f"id-{number % 3}", 1, number) for number in range(50)]
+    states = [AlertState.OPEN, AlertState.ACKNOWLEDGED, AlertState.RESOLVED]
+    sent = [alert(f"id-{number % 2}", 1, number, state=states[number % 3]) for number in range(50)]
     async with KafkaPublisher(KafkaConnection(kafka), names) as publisher:
         await publisher.publish([])
         await publisher.publish(entries(*sent[:30]))
@@ -191,17 +194,37 @@ def test_a_stream_needs_its_topic(kafka: str) -> None:
         pass
 
 
-orders = st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 3), st.integers(0, 5)), max_size=40)
+orders = st.lists(
+    st.tuples(st.sampled_from("ab"), st.integers(0, 3), st.integers(0, 5), st.sampled_from(AlertState)),
+    max_size=40, unique_by=lambda record: record[:3],
+)  # fmt: skip
 
 
-@given(orders)
-def test_transitions_pass_in_order_and_once(records: list[tuple[str, int, int]]) -> None:
+@given(orders, st.randoms())
+def test_transitions_pass_in_order_and_once(
+    records: list[tuple[str, int, int, AlertState]], rng: random.Random
+) -> None:
+    """Whatever comes late or again: nobody is told the same twice, and the last that is told is the truth."""
     newest = Newest()
-    passed = [record for record in records if newest.passes(alert(*record))]
+    told = [*records, *(rng.choice(records) for _ in records)]
+    rng.shuffle(told)
+    passed = [record for record in told if newest.passes(alert(*record[:3], state=record[3]))]
     for identity in "ab":
-        mine = [order for order in passed if order[0] == identity]
+        mine = [record[1:] for record in passed if record[0] == identity]
         assert mine == sorted(set(mine))
-        given_orders = [record for record in records if record[0] == identity]
-        if given_orders:
-            # The truth reached at the end is the newest there was.
-            assert mine[-1] == max(given_orders)
+        assert all(one[2] is not other[2] for one, other in itertools.pairwise(mine))
+        every = [record[1:] for record in records if record[0] == identity]
+        if every:
+            assert mine[-1][2] is max(every)[2]
+
+
+def test_what_stands_is_not_told_again_with_other_figures() -> None:
+    newest = Newest()
+    assert newest.passes(alert("a", 1, 1))
+    assert not newest.passes(alert("a", 1, 2, summary="age is out of range in 90 % of requests"))
+    assert not newest.passes(alert("a", 2, 1))
+    assert newest.passes(alert("a", 2, 2, severity="notice"))
+    assert newest.passes(alert("a", 2, 3, severity="notice", consequence_of="b"))
+    assert newest.passes(alert("a", 2, 4, state="resolved", severity="notice", consequence_of="b"))
+    assert newest.passes(alert("a", 2, 5, alert_id="another"))
+    assert not newest.passes(alert("a", 2, 3, alert_id="another"))

@@ -30,22 +30,25 @@ REMEMBERED_MAX: Final = 10_000
 class Newest:
     """Passes each transition of an alert once, and none that is older than one already passed.
 
-    The alerts topic may repeat records (the present state is published again from time to time), and hold a
-    late one of an evaluator that had lost its lease. `(lease_epoch, sequence)` orders them.
+    The alerts topic repeats what stands from time to time and whenever another worker takes over, with newer
+    figures, and may hold a late record of an evaluator that had lost its lease. `(lease_epoch, sequence)`
+    orders them; a transition is another state or severity, another explanation, or another alert.
 
     `REMEMBERED_MAX` alerts are remembered; of more, those heard of longest ago are forgotten, and would pass
     once more.
     """
 
     def __init__(self) -> None:
-        self._seen: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        self._seen: OrderedDict[str, tuple[tuple[int, int], tuple[str | None, ...]]] = OrderedDict()
 
     def passes(self, alert: Alert) -> bool:
         """True the first time a transition newer than all before it comes."""
         order = (alert.lease_epoch, alert.sequence)
-        before = self._seen.get(alert.identity, (-1, -1))
-        _remember(self._seen, alert.identity, max(order, before))
-        return order > before
+        said = (alert.alert_id, alert.state, alert.severity, alert.consequence_of)
+        newest, known = self._seen.get(alert.identity, ((-1, -1), ()))
+        newer = order > newest
+        _remember(self._seen, alert.identity, (order, said) if newer else (newest, known))
+        return newer and said != known
 
 
 def _remember(known: OrderedDict[str, _T], key: str, value: _T) -> None:
