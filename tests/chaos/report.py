@@ -27,7 +27,7 @@ def summary(entries: list[dict[str, Any]], kept: dict[str, Any]) -> dict[str, An
         if strike["struck"]
     ]
     sums = {
-        key: sum(entry[key] for entry in ended)
+        key: sum(entry.get(key, 0) for entry in ended)  # a run may be older than what it would be asked
         for key in ("records", "unfed", "cells", "lost", "double", "wrong_cells", "stubs_off", "letters",
                     "letters_missing", "letters_two_bodies", "letters_of_other_bytes", "alerts",
                     "alerts_missing", "alerts_two_bodies")
