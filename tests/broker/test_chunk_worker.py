@@ -377,3 +377,26 @@ async def test_holes_of_transactions_lie_inside_chunks(apache: str, make_topic: 
     assert joins(worker.chunks)
     assert worker.log.values[place] == [b"%d" % number for number in (0, 2, 4) for _ in range(10)]
     assert standing[place] == (66, 66)
+
+
+async def test_records_behind_an_open_transaction_wait_and_are_known_to(
+    apache: str, make_topic: MakeTopic
+) -> None:
+    topic = make_topic()
+    feed(apache, topic, 20)
+    producer = KafkaProducer(bootstrap_servers=apache, transactional_id=topic)
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.send(topic, b"open", partition=0)
+    producer.flush()
+    feed(apache, topic, 20, start=20)
+    place = Partition(topic, 0)
+    worker = Worker(config(apache, topic), FencedLog())
+    async with running(worker):
+        await worker.until(lambda: worker.log.fences.get(place) == 20)
+        beat = worker.flow.beats[place]
+        assert (beat.position, beat.end) == (20, 41), "nobody may say that it is read to its end"
+        producer.commit_transaction()
+        await worker.until(lambda: worker.log.fences[place] == 42)
+    producer.close()
+    assert worker.log.total == 41
