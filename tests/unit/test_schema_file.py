@@ -64,12 +64,26 @@ features:
     ]
 
 
+def test_a_part_may_be_repeated_by_its_name() -> None:
+    schema = FeatureSchema.parse(
+        "version: 1\nfeatures:\n  a: &amount {type: number, minimum: 0}\n  b: *amount\n"
+        "  c: {<<: *amount, maximum: 9}\n"
+    )
+    assert schema.features["b"] == schema.features["a"]
+    assert (schema.features["c"].minimum, schema.features["c"].maximum) == (0, 9)
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
         ("features: [", "not YAML"),
-        ("version: 1\nfeatures: {a: &a {type: any}, b: *a}", "line 2: an alias"),
-        ("version: 1\nfeatures: &a {b: *a}", "line 2: an alias"),
+        ("version: 1\nfeatures: &a {b: *a}", "line 2: *a is part of what it repeats"),
+        ("features: {a: *b}", "not YAML"),
+        pytest.param(
+            "a: &a " + "[" * 60 + "]" * 60 + "\nb: " + "[" * 60 + "*a" + "]" * 60,
+            "nested deeper than 100",
+            id="deep by an alias",
+        ),
         pytest.param("features: " + "[" * 200_000, "nested deeper than 100 levels", id="deep"),
         ("features:\n  a: {type: number}\n  a: {type: string}", "line 3: a is given twice"),
         ("", "the file: must be a mapping"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import yaml
 
@@ -16,6 +16,11 @@ except ImportError:  # pragma: no cover
 
 DEPTH_MAX: Final = 100
 """Nested mappings and lists a file may have."""
+
+_TOO_DEEP: Final = f"nested deeper than {DEPTH_MAX} levels"
+
+REPEATED_MAX: Final = 1_000_000
+"""Characters that all aliases (`*NAME`) of a file together may stand for."""
 
 LEGEND: Final = """\
 # A feature schema: what every record must look like. Edit freely; `monitor check` tells what would violate.
@@ -112,7 +117,7 @@ def read_yaml(text: str) -> tuple[Any, list[str]]:
         document = loader.get_single_data()
     except _NOT_YAML as error:
         if "nesting depth" in str(error):  # newer parsers have a limit of their own
-            return None, [f"nested deeper than {DEPTH_MAX} levels"]
+            return None, [_TOO_DEEP]
         return None, [_in_one_line(error)]
     return document, loader.problems
 
@@ -123,20 +128,45 @@ def _boundless(text: str) -> str | None:
     Libyaml builds documents by recursion in C: nesting without end would end the process. Aliases of aliases
     say more than memory holds in half a kilobyte, and one of itself has no end.
     """
-    depth = 0
+    anchors: dict[str, _Extent] = {}
+    open_: list[tuple[str | None, _Extent]] = [(None, _Extent())]
+    repeated = 0
     for event in yaml.parse(text, Loader=SafeLoader):
         if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > DEPTH_MAX:
-                return f"nested deeper than {DEPTH_MAX} levels"
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
+            open_.append((event.anchor, _Extent()))
+            if len(open_) - 1 > DEPTH_MAX:
+                return _TOO_DEEP
+            continue
+        if isinstance(event, yaml.CollectionEndEvent):
+            anchor, extent = open_.pop()
+            extent = _Extent(extent.size + 1, extent.height + 1)
+        elif isinstance(event, yaml.ScalarEvent):
+            anchor, extent = event.anchor, _Extent(len(event.value) + 1)
         elif isinstance(event, yaml.AliasEvent):
-            return (
-                f"{_place(event.start_mark)}an alias (*NAME) repeats another part of the file; write "
-                "that part out, or put a text that begins with * in quotes"
-            )
+            if any(anchor == event.anchor for anchor, _ in open_):
+                return f"{_place(event.start_mark)}*{event.anchor} is part of what it repeats"
+            anchor, extent = None, anchors.get(event.anchor or "", _Extent())
+            repeated += extent.size
+            if repeated > REPEATED_MAX:
+                return f"{_place(event.start_mark)}aliases repeat more than {REPEATED_MAX:,} characters"
+        else:
+            continue
+        if anchor is not None:
+            anchors[anchor] = extent
+        open_[-1] = (open_[-1][0], open_[-1][1].with_(extent))
+        if len(open_) - 1 + extent.height > DEPTH_MAX:
+            return _TOO_DEEP
     return None
+
+
+class _Extent(NamedTuple):
+    """Of a part of a document, aliases spelt out: characters, and how deeply it is nested."""
+
+    size: int = 0
+    height: int = 0
+
+    def with_(self, part: _Extent) -> _Extent:
+        return _Extent(self.size + part.size, max(self.height, part.height))
 
 
 def _place(mark: Any) -> str:
