@@ -125,6 +125,12 @@ def test_every_task_has_a_page(
     assert trend in Tags(html(found)).text
 
 
+def test_long_numbers_are_grouped() -> None:
+    prices = {"mae": Estimate(165_432.1, 98_765.4, 2e9)}
+    page = replace(page_of({"sex": "F"}), slices=[SliceReport({}, 2, 2, prices, WINDOW)], trend_metric="mae")
+    assert "165,43298,765 – 2e+09" in Tags(html(page)).text
+
+
 def test_what_follows_from_an_alert_is_folded_into_it() -> None:
     root = alert_of("a", "gender is missing")
     follower, stranger = (

@@ -147,8 +147,13 @@ def _cell(estimate: Estimate) -> str:
         return f'<td data-v="" title="{_text(estimate.reason or "")}">—</td>'
     interval = ""
     if estimate.low is not None and estimate.high is not None:
-        interval = f"<small>{estimate.low:.3g} – {estimate.high:.3g}</small>"
-    return f'<td data-v="{estimate.value}">{estimate.value:.3g}{interval}</td>'
+        interval = f"<small>{_figure(estimate.low)} – {_figure(estimate.high)}</small>"
+    return f'<td data-v="{estimate.value}">{_figure(estimate.value)}{interval}</td>'
+
+
+def _figure(value: float) -> str:
+    """Three digits, or the whole number in groups where it is long."""
+    return f"{value:,.0f}" if 999.5 <= abs(value) < 1e9 else f"{value:.3g}"
 
 
 def _spark(points: Sequence[Point]) -> str:
