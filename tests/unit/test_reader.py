@@ -26,10 +26,12 @@ from monitor.core.counters import (
     Join,
     Kind,
     Scalar,
+    SliceCounts,
     merge,
 )
 from monitor.core.errors import QueryError
 from monitor.core.metrics import METRICS
+from monitor.core.metrics.choice import CONTRADICTION, estimate_of
 from monitor.core.schema.violations import Code
 from monitor.core.slices.spec import slice_key
 from monitor.core.times import format_instant
@@ -425,3 +427,14 @@ def test_questions_without_an_answer_say_why(traffic: Traffic, ask: object, text
     assert callable(ask)
     with pytest.raises(QueryError, match=text):
         ask(traffic.reader)
+
+
+def test_counters_that_contradict_each_other_are_no_figure() -> None:
+    scalars = np.zeros(SCALARS.size, np.int64)
+    scalars[[Scalar.LABELLED, Scalar.TP, Scalar.FP]] = 2, 9, -8
+    for metric in METRICS:
+        estimate = estimate_of(metric, SliceCounts(scalars), 0.95, None)
+        assert (estimate.value is None) == (estimate.reason is not None)
+        assert estimate.value is None or np.isfinite(estimate.value)
+    (precision,) = (metric for metric in METRICS if metric.name == "precision")
+    assert estimate_of(precision, SliceCounts(scalars), 0.95, None).reason == CONTRADICTION

@@ -55,5 +55,5 @@ def macro(counts: SliceCounts, values: Floats, variances: Floats, level: float) 
 
 def share(hits: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[Floats, Floats]:
     """Shares, 0 of no rows as in scikit-learn, and their variances at `(hits + 1) / (rows + 2)`."""
-    smooth = np.clip((hits + 1) / (rows + 2), 0.0, 1.0)  # a damaged store may tell of more hits than rows
+    smooth = (hits + 1) / (rows + 2)
     return hits / np.maximum(rows, 1), smooth * (1 - smooth) / np.maximum(rows, 1)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from difflib import get_close_matches
 from typing import Final
+
+import numpy as np
 
 from monitor.core.counters import (
     CALIBRATION,
@@ -28,6 +31,8 @@ BESIDE: Final = frozenset({CLASSES, VALUES})
 FINE: Final = BESIDE | {SCALARS}
 """Kinds that are kept in every tier."""
 
+CONTRADICTION: Final = "the counters contradict each other: the store is damaged"
+
 
 def metric_named(name: str, task: str) -> Metric:
     """A metric of a task.
@@ -47,8 +52,17 @@ def metric_named(name: str, task: str) -> Metric:
 
 
 def estimate_of(metric: Metric, counts: SliceCounts, level: float, refusal: str | None) -> Estimate:
-    """A metric, or why the arrays it reads are not there (`refusal`)."""
-    estimate = metric(counts, level)
+    """A metric, or why there is none: what it reads is not there (`refusal`), or makes no sense together.
+
+    A damaged store may hold more hits than rows, or fewer than no rows: each a number, together none.
+    """
+    try:
+        with np.errstate(all="ignore"):
+            estimate = metric(counts, level)
+    except (ValueError, ArithmeticError):
+        return Estimate.undefined(CONTRADICTION)
+    if not all(math.isfinite(figure) for figure in (estimate.value, estimate.low, estimate.high) if figure):
+        return Estimate.undefined(CONTRADICTION)
     if refusal is not None and metric.kind not in FINE and counts[Scalar.LABELLED]:
         return Estimate.undefined(refusal)
     return estimate

@@ -45,8 +45,7 @@ def wilson(share: float, trials: float, level: float) -> tuple[float, float]:
     """
     z2 = normal_quantile(level) ** 2 / trials
     centre = (share + z2 / 2) / (1 + z2)
-    # Of a damaged store a share may be beyond 1: that is its affair, not an error here.
-    half = math.sqrt(z2 * (max(share * (1 - share), 0.0) + z2 / 4)) / (1 + z2)
+    half = math.sqrt(z2 * (share * (1 - share) + z2 / 4)) / (1 + z2)
     return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 
