@@ -21,8 +21,9 @@ from monitor.core.detectors.drift_words import drift_finding, scale_finding, sub
 from monitor.core.detectors.finding import Finding, SliceName, percent
 from monitor.core.drift.layout import FIRST, SCALE_CELLS, Block, BlockKind, FeatureLayout
 from monitor.core.drift.magnitudes import Magnitudes
-from monitor.core.drift.scale import Distribution, ScaleShift, explain
+from monitor.core.drift.scale import Distribution, ScaleShift
 from monitor.core.evaluation.streams import DAY_S
+from monitor.core.evaluation.unit_change import LastValues, unit_change
 from monitor.core.evidence.levels import log_threshold, share_out
 from monitor.core.feature_cells import HIGH, LOW, TAIL_CELLS
 from monitor.core.masking import Masking
@@ -35,22 +36,6 @@ LABEL: Final = "@label"
 _ANSWERS: Final = FIRST + 2  # missing, (none), no, yes
 _BEYOND_MIN: Final = 30
 """Values beyond a quantile before a slice is named as their source."""
-
-_NAMED_ROWS: Final = 1_000
-"""A change of unit that was named from so many values stays as it is, for later ones may come after its end;
-unless its share turns out to be larger."""
-
-_GROWN: Final = 1.1
-"""That much larger: a share is known to some percent."""
-
-_BEGUN: Final = 0.9
-"""A change began where its share of what came since is this part of the largest."""
-
-_BEGUN_ROWS: Final = 300
-"""Values that a beginning is dated by."""
-
-_SHARE_KEPT: Final = 0.8
-"""For the same reason one whose share falls below this part of what it was is not taken."""
 
 
 @dataclass(frozen=True)
@@ -278,17 +263,12 @@ def _stands(config: Distributions, state: DistributionsState, finding: Finding) 
 def _named(config: Distributions, state: DistributionsState, found: Sequence[Drifted]) -> DistributionsState:
     """Look for a change of unit that explains each standing drift."""
     named = dict(state.named)
+    values = LastValues(config.references, config.layout.numeric, state.magnitudes)
     for one in found:
         name = config.cells.blocks[one.place].name
         if one.holds and name in config.references:
-            known = named.get(name)
-            least = 0.0 if known is None else _SHARE_KEPT * known.share
-            if known is not None and known.rows >= _NAMED_ROWS:
-                least = _GROWN * known.share
-                if known.whole or not _reaches(_explained(config, state, name, known.since_ms), least):
-                    continue
-            shift = _dated(config, state, name, one.since_ms)
-            if shift is not None and _reaches(shift, least):
+            shift = unit_change(values, name, one.since_ms, named.get(name))
+            if shift is not None:
                 named[name] = shift
     return replace(state, named=named)
 
@@ -331,32 +311,6 @@ def _told(
     if shift is None or not one.holds:
         told.append(drift_finding(block, one, bar, at_ms, source, config.masking))
     return told
-
-
-def _reaches(shift: ScaleShift | None, least: float) -> bool:
-    return shift is not None and shift.share >= least
-
-
-def _dated(config: Distributions, state: DistributionsState, name: str, since_ms: int) -> ScaleShift | None:
-    """A change of unit from its own beginning on: drift may be dated earlier, which thins its share."""
-    fits: list[ScaleShift] = []
-    for start_ms in state.magnitudes.starts_since(since_ms):
-        shift = _explained(config, state, name, start_ms)
-        if fits and (shift is None or shift.rows < _BEGUN_ROWS):
-            break
-        if shift is not None:
-            fits.append(shift)
-    most = max((shift.share for shift in fits), default=0.0)
-    return next((shift for shift in fits if shift.share >= _BEGUN * most), None)
-
-
-def _explained(
-    config: Distributions, state: DistributionsState, name: str, since_ms: int
-) -> ScaleShift | None:
-    numeric = config.layout.numeric
-    live = state.magnitudes.since(since_ms, len(numeric) * SCALE_CELLS)
-    shift = explain(config.references[name], live.reshape(len(numeric), -1)[numeric.index(name)])
-    return None if shift is None else replace(shift, since_ms=since_ms)
 
 
 @dataclass(frozen=True)
