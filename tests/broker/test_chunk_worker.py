@@ -127,27 +127,32 @@ async def test_a_rewind_replays_exactly(kafka: str, make_topic: MakeTopic, seed:
 
 
 async def test_workers_that_come_and_go_count_once(kafka: str, make_topic: MakeTopic) -> None:
-    topic, count = make_topic(partitions=4), 24_000
+    topic, sent = make_topic(partitions=4), 0
     log = FencedLog()
 
     async def slowly(_chunk: Chunk) -> None:
         await asyncio.sleep(0.01)
 
+    async def send(count: int) -> None:
+        nonlocal sent
+        await asyncio.to_thread(feed, kafka, topic, count, 4, sent)
+        sent += count
+
     first = Worker(config(kafka, topic, poll_records_max=200), log, slowly)
     second = Worker(config(kafka, topic, poll_records_max=200), log, slowly)
-    feed(kafka, topic, count // 2, partitions=4)
+    await send(12_000)
     async with running(second) as second_task:
-        async with running(first) as first_task:
-            await first.until(lambda: bool(first.chunks))
-            await second.until(lambda: bool(second.chunks))
+        async with running(first) as first_task, asyncio.timeout(60):
+            while not (first.chunks and second.chunks):  # a worker may join when all there is has been handled
+                await send(2_000)
         assert first_task.result() == 0
-        await asyncio.to_thread(feed, kafka, topic, count // 2, 4, count // 2)
-        await second.until(lambda: log.total == count)
+        await send(12_000)
+        await second.until(lambda: log.total == sent)
     assert second_task.result() == 0
     assert joins(first.chunks)
     assert joins(second.chunks)
     for number in range(4):
-        assert log.counted[Partition(topic, number)] == list(range(count // 4))
+        assert log.counted[Partition(topic, number)] == list(range(sent // 4))
 
 
 async def test_a_record_larger_than_a_fetch_comes_alone(kafka: str, make_topic: MakeTopic) -> None:
