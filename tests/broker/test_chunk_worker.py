@@ -143,7 +143,8 @@ async def test_workers_that_come_and_go_count_once(kafka: str, make_topic: MakeT
     await send(12_000)
     async with running(second) as second_task:
         async with running(first) as first_task, asyncio.timeout(60):
-            while not (first.chunks and second.chunks):  # a worker may join when all there is has been handled
+            # A worker may join only when all there is has been handled: traffic goes on until both had some.
+            while not (first.chunks and second.chunks):
                 await send(2_000)
         assert first_task.result() == 0
         await send(12_000)
