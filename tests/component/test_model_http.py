@@ -175,9 +175,9 @@ async def test_one_row_at_fault_spoils_no_other() -> None:
 
 async def test_rows_that_a_server_drops_are_told_apart() -> None:
     def dropping(document: Any) -> tuple[int, Any]:
-        return 200, {"predictions": [[r["x"], 1.0] for r in document["instances"] if r["x"] is not None]}
+        return 200, {"predictions": [[0.0, r["x"]] for r in document["instances"] if r["x"] is not None]}
 
-    async with asking(by(dropping), positive_index=0) as (client, _):
+    async with asking(by(dropping)) as (client, _):
         found = await client.ask([{"x": 1}, {"x": None}, {"x": 3}])
     assert [answer.error for answer in found] == [None, "row count", None]
 

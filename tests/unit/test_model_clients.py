@@ -108,7 +108,7 @@ def test_a_declared_datatype_holds_what_fits_and_nothing_else() -> None:
         ([0.1, 0.9], 1, Reading(), [(0.9, None)]),
         ({"predictions": [[0.3], [0.4]]}, 2, Reading(), [(0.3, None), (0.4, None)]),
         ({"predictions": [0.2, 0.8]}, 1, Reading(), [(0.8, None)]),
-        ({"probabilities": [0.1, 0.2, 0.7]}, 1, Reading(positive_index=2), [(0.7, None)]),
+        ({"probabilities": [[0.1, 0.2, 0.7]]}, 1, Reading("$.probabilities[*][2]"), [(0.7, None)]),
         ({"score": 0.8, "decision": True}, 1, Reading(), [(0.8, 1)]),
         ({"probability": 0.8}, 1, Reading(), [(0.8, None)]),
         (
@@ -175,7 +175,7 @@ json_values = st.recursive(
 
 @given(json_values | st.fixed_dictionaries({"predictions": json_values}), st.integers(1, 3))
 def test_any_document_is_answers_or_a_failure(document: Any, count: int) -> None:
-    for reading in (Reading(), Reading("$[*]"), Reading("$.predictions", "$.predictions[*]", "yes", 1)):
+    for reading in (Reading(), Reading("$[*]"), Reading("$.predictions", "$.predictions[*]", "yes")):
         found = read(document, count, reading)
         assert isinstance(found, Failure) or len(found) == count
     kserve = shape_of(Endpoint(URL, "kserve")).answers({"outputs": document}, count)

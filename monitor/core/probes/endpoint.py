@@ -82,7 +82,6 @@ class Endpoint:
         score: path of scores in the response, `$.predictions[*].score`; None looks where they usually are.
         decision: path of decisions, in the same language.
         positive_class: as the model names it: a label, or a key of its probabilities.
-        positive_index: its place in a list of probabilities; None for 1 of 2.
         output: name of the output tensor, for KServe; None for the first that has a value a row.
         tensor: KServe: name of the one input tensor that takes all features; None for a tensor a feature.
         columns: names of the features in the order of vectors; () for the order of the first row.
@@ -106,7 +105,6 @@ class Endpoint:
     score: str | None = None
     decision: str | None = None
     positive_class: bool | int | str = 1
-    positive_index: int | None = None
     output: str | None = None
     tensor: str | None = None
     columns: tuple[str, ...] = ()

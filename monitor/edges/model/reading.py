@@ -67,12 +67,11 @@ class Reading:
     score: str | None = None
     decision: str | None = None
     positive_class: bool | int | str = 1
-    positive_index: int | None = None
 
     @classmethod
     def of(cls, endpoint: Endpoint) -> Reading:
         """As an endpoint says."""
-        return cls(endpoint.score, endpoint.decision, endpoint.positive_class, endpoint.positive_index)
+        return cls(endpoint.score, endpoint.decision, endpoint.positive_class)
 
     @cached_property
     def score_path(self) -> Path | None:
@@ -109,19 +108,11 @@ class Reading:
         if isinstance(item, str):
             return self._label(item)
         if isinstance(item, list):
-            place = self._place(len(item))
-            return Failure.NO_SCORE if place is None else self._score(item[place], depth + 1)
+            return self._score(item[-1], depth + 1) if len(item) in {1, 2} else Failure.NO_SCORE
         for key in (str(self.positive_class), *_SCORES):
             if key in item:
                 return self._score(item[key], depth + 1)
         return Failure.NO_SCORE
-
-    def _place(self, length: int) -> int | None:
-        """Of the positive class in a list of probabilities."""
-        if length == 1:
-            return 0
-        place = 1 if self.positive_index is None and length == 2 else self.positive_index
-        return place if place is not None and 0 <= place < length else None
 
     def _label(self, text: str) -> float | Failure:
         """A class as text is a score of 1 or 0; a number as text is that number."""

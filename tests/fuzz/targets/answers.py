@@ -33,7 +33,6 @@ def _shape(bits: int) -> Shape:
             score=_PATHS[(bits >> 2) % 5],
             decision="$.predictions[*].decision" if bits & 32 else None,
             positive_class=_CLASSES[bits >> 6 & 3],
-            positive_index=(None, 0, 7)[bits >> 4 & 1],
         )
     )
 
