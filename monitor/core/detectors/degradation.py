@@ -27,6 +27,7 @@ from typing import Final
 
 import numpy as np
 
+from monitor.core.amounts import amount
 from monitor.core.counters import SliceCounts
 from monitor.core.detectors.degradation_measures import (
     LOSSES,
@@ -42,7 +43,6 @@ from monitor.core.detectors.degradation_measures import (
     measured,
 )
 from monitor.core.detectors.finding import Finding, SliceName, clock, percent
-from monitor.core.detectors.mean_words import amount
 from monitor.core.evidence import conditional, robust
 from monitor.core.evidence.design_effect import Dispersion, design_effect, observe
 from monitor.core.evidence.edetector import Flags, Floats, Tracker, advance

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from monitor.core.amounts import amount
 from monitor.core.detectors.finding import NAMED, Finding, SliceName, clock
 from monitor.core.detectors.mean_tables import INVALID, N1, N2, MeanMetric, MeanStream, means
 from monitor.core.evidence.edetector import Floats
@@ -30,15 +31,6 @@ _ADVICE: Final = {
     MeanMetric.MAE: "Compare predictions of this slice that are far off with good ones: features, client.",
     MeanMetric.BIAS: "Its predictions are off to one side: see whether a feature or the labels of it moved.",
 }
-
-
-def amount(value: float) -> str:
-    """An amount of any unit for people.
-
-    >>> [amount(x) for x in (24_000.4, 1_200.0, 56.78, 0.0123456, -3.0)]
-    ['24,000', '1,200', '56.8', '0.0123', '-3']
-    """
-    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"
 
 
 def others(name: SliceName, names: Mapping[int, SliceName]) -> str:

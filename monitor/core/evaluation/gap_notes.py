@@ -8,10 +8,10 @@ from typing import Final
 
 import numpy as np
 
+from monitor.core.amounts import amount
 from monitor.core.counters import Counts, Scalar, SliceCounts
 from monitor.core.detectors.gap_tables import GapMetric
 from monitor.core.detectors.mean_tables import MeanMetric
-from monitor.core.detectors.mean_words import amount
 from monitor.core.fairness.decomposition import Confusion, explain_gap
 from monitor.core.fairness.family import Family
 from monitor.core.fairness.followup import age, excess_errors, share_change

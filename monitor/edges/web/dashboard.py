@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from monitor.core.amounts import amount
 from monitor.core.metrics.estimate import Estimate
 from monitor.core.own_health import SILENT_S
 from monitor.core.records import Alert, AlertState, Severity
@@ -147,13 +148,8 @@ def _cell(estimate: Estimate) -> str:
         return f'<td data-v="" title="{_text(estimate.reason or "")}">—</td>'
     interval = ""
     if estimate.low is not None and estimate.high is not None:
-        interval = f"<small>{_figure(estimate.low)} – {_figure(estimate.high)}</small>"
-    return f'<td data-v="{estimate.value}">{_figure(estimate.value)}{interval}</td>'
-
-
-def _figure(value: float) -> str:
-    """Three digits, or the whole number in groups where it is long."""
-    return f"{value:,.0f}" if 999.5 <= abs(value) < 1e9 else f"{value:.3g}"
+        interval = f"<small>{amount(estimate.low)} – {amount(estimate.high)}</small>"
+    return f'<td data-v="{estimate.value}">{amount(estimate.value)}{interval}</td>'
 
 
 def _spark(points: Sequence[Point]) -> str:
