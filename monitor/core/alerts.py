@@ -221,7 +221,7 @@ class _Hand:
         if standing >= self._policy.open_max:
             self._beyond += 1
             return
-        cause = cause_of(finding, self._standing(but=identity), self._moment.bucket_ms)
+        cause = cause_of(finding, self._standing_apart_from(identity), self._moment.bucket_ms)
         fresh = _alert(identity, finding, self._moment, cause)
         if before is not None and self._in_cooldown(before, finding):
             note = "came back after it had been resolved"
@@ -266,9 +266,20 @@ class _Hand:
         ended_ms = _ms(before.resolved_at) if before.resolved_at else 0
         return finding.at_ms - ended_ms < self._policy.cooldown_s * 1000
 
-    def _standing(self, but: str) -> list[Standing]:
+    def _standing_apart_from(self, identity: str) -> list[Standing]:
+        """Without the alert itself and what it once explained: what comes back is not its own cause."""
         alerts = sorted(self._alerts.values(), key=lambda alert: (alert.opened_at, alert.sequence))
-        return [_standing(alert) for alert in alerts if alert.identity != but]
+        return [_standing(alert) for alert in alerts if identity not in self._explained_by(alert)]
+
+    def _explained_by(self, alert: Alert) -> set[str]:
+        """Identities from an alert up to the root of what explains it, its own among them."""
+        found: set[str] = set()
+        above: str | None = alert.identity
+        while above is not None and above not in found:
+            found.add(above)
+            cause = self._alerts.get(above)
+            above = cause.consequence_of if cause is not None else None
+        return found
 
 
 def _standing(alert: Alert) -> Standing:

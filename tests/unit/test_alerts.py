@@ -125,6 +125,21 @@ def test_a_consequence_is_a_notice_and_pages_when_it_outlives_its_cause() -> Non
     assert not take(take(book, gap(181)).book, gap(182)).transitions
 
 
+def test_what_comes_back_is_not_explained_by_its_own_consequence() -> None:
+    def near_miss(at_s: int) -> Finding:
+        subject = {"feature": "age", "code": "near_miss"}
+        return finding(at_s=at_s, kind=AlertKind.GIBBERISH, subject=subject, severity=Severity.NOTICE)
+
+    step = take(AlertBook(), finding(at_s=101), near_miss(105))
+    cause, effect = step.transitions
+    assert effect.consequence_of == cause.identity
+    book = take(step.book, finding(at_s=200, holds=False), near_miss(200)).book
+    for at_s in range(210, 4_000, 100):
+        book = take(book, near_miss(at_s)).book
+    again = only(take(book, finding(at_s=4_000), near_miss(4_000)))
+    assert (again.identity, again.severity, again.consequence_of) == (cause.identity, "page", None)
+
+
 def test_a_consequence_that_ends_with_its_cause_never_pages() -> None:
     book = take(AlertBook(), finding(at_s=101), gap(105)).book
     step = take(book, finding(at_s=120, holds=False), gap(125, holds=False))
