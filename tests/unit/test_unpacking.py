@@ -13,6 +13,7 @@ import cramjam
 import kafka.record.default_records
 import pytest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from hypothesis import given
 from hypothesis import strategies as st
 from kafka.record.memory_records import MemoryRecords as PlainRecords
@@ -121,6 +122,32 @@ def test_a_batch_that_cannot_be_unpacked_costs_its_own_records(
         assert lost[0].detail == "a compressed batch unpacks beyond 5,000 bytes"
     with pytest.raises(OSError, match="unpacks beyond"):
         list(PlainRecords(batch(CODECS[codec], 0, b" " * 9_000)).next_batch())
+
+
+def old_messages(magic: int, codec: int, *values: bytes) -> bytes:
+    """Records of message format 0 or 1, from offset 0 on."""
+    builder = LegacyRecordBatchBuilder(magic=magic, compression_type=codec, batch_size=10_000_000)
+    for at, value in enumerate(values):
+        builder.append(at, 1_700_000_000_000 + at, b"key", value)
+    return bytes(builder.build())
+
+
+@pytest.mark.parametrize(("magic", "codec"), [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (1, 3)])
+def test_old_message_formats_are_read(magic: int, codec: int) -> None:
+    values = [b"value %d" % at for at in range(5)]
+    arrived = handed_on(old_messages(magic, codec, *values))
+    found = [record for _ in range(3) for record in arrived.getall(2)]
+    times = [1_700_000_000_000 + at if magic else -1 for at in range(5)]
+    assert [(r.offset, r.value, r.timestamp, r.key) for r in found] == [
+        (at, values[at], times[at], b"key") for at in range(5)
+    ]
+
+
+def test_an_old_message_that_cannot_be_unpacked_is_accounted_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unpacking, "UNPACKED_BYTES_MAX", 5_000)
+    arrived = handed_on(old_messages(1, 1, b" " * 9_000))
+    (lost,) = arrived.getall(9)
+    assert (lost.offset, lost.value, type(lost.value)) == (0, b"", NotUnpacked)
 
 
 def test_what_is_handed_on_at_once_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -166,6 +166,20 @@ async def test_a_partition_that_comes_back_has_its_time_again() -> None:
     assert await World(life).bitten_s() is None
 
 
+async def test_time_outside_the_group_is_no_stall_of_what_comes_back() -> None:
+    def life(world: World) -> None:
+        world.end += 10
+        world.flow.joined = not 100 < world.now_s % 200 <= 100 + STALL_S + 10
+        if not world.flow.joined:
+            world.flow.revoke(PLACE)
+        elif PLACE not in world.flow.standing and PLACE not in world.flow.unplaced:
+            world.flow.begin_epoch(PLACE)  # a check comes while it is being placed
+        else:
+            world.flow.placed(PLACE, world.end)
+
+    assert await World(life).bitten_s() is None
+
+
 async def test_a_partition_that_is_never_placed_is_bitten() -> None:
     def life(world: World) -> None:
         if world.now_s < 30:

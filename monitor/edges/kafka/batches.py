@@ -100,30 +100,37 @@ class _Batch:
         return next(self._batch)
 
     def __iter__(self) -> Any:
+        old = not hasattr(self._batch, "base_offset")  # message format 0 or 1, which retention may still keep
         try:
-            run = _Run(self._batch)
+            run = _Run(map(_Record.of, self._batch) if old else self._batch)
         except UnpackError as error:
             run = self._lost(str(error))
-        if self._batch.compression_type:
+        if old or self._batch.compression_type:
             run.unpacked = sum(len(record.value or b"") for record in run)
         return iter((run,) if run else ())
 
     def _lost(self, why: str) -> _Run:
         """A record for each offset of a batch that cannot be unpacked: all are accounted for."""
-        first, end = self._batch.base_offset, self._batch.next_offset
+        end = self._batch.next_offset
+        first = getattr(self._batch, "base_offset", end - 1)  # old formats do not say
         log.warning("%s: offsets %d to %d cannot be read", why, first, end - 1)
         value = NotUnpacked.because(why)
-        return _Run(_Lost(offset, value) for offset in range(first, end))
+        return _Run(_Record(offset, value) for offset in range(first, end))
 
 
-class _Lost(NamedTuple):
-    """A record of which nothing is known but where it lies."""
+class _Record(NamedTuple):
+    """A record of which no more may be known than where it lies."""
 
     offset: int
-    value: NotUnpacked
+    value: bytes | NotUnpacked | None
     timestamp: int = -1
-    key: None = None
+    key: bytes | None = None
     headers: tuple[()] = ()
+
+    @classmethod
+    def of(cls, old: Any) -> _Record:
+        """One of an old format: without headers, and of the oldest without a time."""
+        return cls(old.offset, old.value, -1 if old.timestamp is None else old.timestamp, old.key)
 
 
 class _Run(list[Any]):

@@ -74,6 +74,7 @@ class Watchdog:
             if self._out_since_s is None:
                 self._out_since_s = now_s
             waited_s = now_s - self._out_since_s
+            self._forget_positions()  # time outside the group is no stall of a partition that comes back
             return f"not let into the group for {waited_s:.0f} s" if waited_s >= self._join_s else None
         self._out_since_s = None
         standing = self._flow.standing
@@ -99,7 +100,10 @@ class Watchdog:
         return None
 
     def _forgive(self) -> None:
+        self._forget_positions()
+        self._out_since_s = None
+
+    def _forget_positions(self) -> None:
         self._at.clear()
         self._since_s.clear()
         self._moved_s = -math.inf
-        self._out_since_s = None
