@@ -61,12 +61,16 @@ class EventClock:
     def note(self, foremost_ms: int, now_ms: int, keep_ms: int) -> EventClock:
         """Remember how far the foremost partition has got, as long as its buckets are kept.
 
+        One that is ahead of the clock has got as far as the clock: a single record with a time to come says
+        nothing of the buckets before it. What was noted by a clock that was ahead is forgotten.
+
         Args:
             foremost_ms: greatest watermark.
             now_ms: the store's clock, epoch ms.
             keep_ms: retention of buckets.
         """
-        noted = self.noted
+        foremost_ms = min(foremost_ms, now_ms)
+        noted = tuple(note for note in self.noted if max(note) <= now_ms)
         if not noted or (foremost_ms > noted[-1][1] and now_ms - noted[-1][0] >= NOTED_EVERY_MS):
             noted = (*noted, (now_ms, foremost_ms))
         past = sum(at_ms <= now_ms - keep_ms for at_ms, _ in noted)

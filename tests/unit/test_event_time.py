@@ -78,3 +78,21 @@ def test_a_replay_and_a_return_after_an_outage_fill_their_buckets_now() -> None:
     back_ms = NOW + 3 * KEEP_MS
     clock = clock.note(stood_ms, back_ms, KEEP_MS).note(back_ms - 500, back_ms + 5_000, KEEP_MS)
     assert clock.expired_ms(back_ms + 60_000, KEEP_MS) == stood_ms
+
+
+def test_one_record_of_a_time_to_come_takes_no_bucket_with_it() -> None:
+    clock = EventClock()
+    for second in range(0, 4 * 3_600, 10):
+        now_ms = NOW + second * 1_000
+        foremost_ms = now_ms - 500 if second < 600 else NOW + 10**8
+        clock = clock.note(foremost_ms, now_ms, KEEP_MS)
+        assert clock.expired_ms(now_ms, KEEP_MS) <= now_ms - KEEP_MS
+
+
+def test_what_a_clock_noted_that_was_ahead_is_forgotten() -> None:
+    ahead_ms = NOW + 10**8
+    clock = EventClock().note(ahead_ms - 500, ahead_ms, KEEP_MS)
+    for second in range(0, 2 * 3_600, 10):
+        now_ms = NOW + second * 1_000
+        clock = clock.note(now_ms - 500, now_ms, KEEP_MS)
+    assert now_ms - KEEP_MS - 2 * NOTED_EVERY_MS < clock.expired_ms(now_ms, KEEP_MS) <= now_ms - KEEP_MS
