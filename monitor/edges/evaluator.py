@@ -49,6 +49,12 @@ STEPS_MAX: Final = 20
 """Steps in one tick while catching up."""
 
 _LEASE_TTL_MS = 5_000
+_STEP_S_MAX: Final = 1.0
+"""A step that took longer has the next one do half: one that outlived its lease would be refused, and so would
+each after it."""
+
+_PART_MIN: Final = 1 / 64
+
 _VIEWS_EVERY_S = 5.0
 _VIEWS_TTL_S = 120
 _OUTAGE_PAUSE_S = 1.0
@@ -88,6 +94,7 @@ class _Held:
     looked_ms: int = 0
     reached_ms: int = 0
     beat_ms: int | None = None
+    part: float = 1.0
 
 
 class Evaluator:
@@ -125,6 +132,7 @@ class Evaluator:
         self._own = own
         self._monotonic_s = monotonic_s
         self._clock = SteadyClock()
+        self._told_ms = 0
         self.own_health: OwnHealth | None = None
         self._own_at_s = float("-inf")
         self.looked_s: float | None = None
@@ -189,7 +197,8 @@ class Evaluator:
 
     def _now_ms(self) -> int:
         """The store's clock; where it leapt, what it should tell."""
-        told_ms, before = self._store.now_ms(), self._clock
+        self._told_ms = told_ms = self._store.now_ms()
+        before = self._clock
         self._clock = before.look(told_ms, self._monotonic_s())
         if self._clock.leapt_s is not None and before.leapt_s is None:
             log.warning(
@@ -202,6 +211,7 @@ class Evaluator:
         """One step of a leased model. Returns whether another should follow at once."""
         config, store = held.config, self._store
         assert held.state is not None
+        began_s = self._monotonic_s()
         streams = self._streams(held)
         now_ms = self._now_ms()
         topics = config.prediction_topics | config.label_topics
@@ -224,7 +234,7 @@ class Evaluator:
         if state.days_next_s is None and config.day_tier is not None:
             span = store.buckets(config.model, config.day_tier.name)
             first_day_s = span[0] if span else None
-        looked = plan(config, state, partitions, now_ms, len(streams.names), first_s, first_day_s)
+        looked = plan(config, state, partitions, now_ms, len(streams.names), first_s, first_day_s, held.part)
         seen = self._reads.observed(config, state, looked, streams, partitions, now_ms, self.own_health)
         moment = Moment(config.model, held.lease_epoch, now_ms, config.tier.bucket_s * 1000)
         after, step = evaluate(config, state, seen, moment)
@@ -233,9 +243,15 @@ class Evaluator:
         step = alerts.with_evidence(step, told)
         after = replace(after, book=step.book)
         beat = self._heartbeat(held, after, looked, now_ms)
+        took_s = self._monotonic_s() - began_s
+        if took_s > _STEP_S_MAX:
+            held.part = max(held.part / 2, _PART_MIN)
+        elif took_s < _STEP_S_MAX / 4:
+            held.part = min(2 * held.part, 1.0)
         if not self._commit(held, after, step, beat):
             return False
-        held.looked_ms, held.reached_ms = now_ms, looked.reached_ms
+        # Readers hold this against the store's clock, whatever it tells.
+        held.looked_ms, held.reached_ms = self._told_ms, looked.reached_ms
         held.beat_ms = now_ms if beat else held.beat_ms
         return bool(looked.traffic) and not looked.open
 

@@ -1,13 +1,16 @@
 """The store's clock tells another time: for one look, for some minutes, and when the process begins."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from monitor.core.counters import CellKey, Counts
 from monitor.core.evaluation import decode
 from monitor.core.steady_clock import SteadyClock
 from monitor.edges.evaluator import Evaluator
-from tests.support.evaluator_world import START_S, World
+from monitor.ports import EVALUATOR_VIEW, LOOKED_FIELD
+from tests.support.evaluator_world import START_S, CounterStore, World
 
 HOUR_S = 3_600
 DEVICE_NULL = ("device", 3)
@@ -92,3 +95,53 @@ def test_a_clock_that_loses_some_seconds_is_waited_for() -> None:
     clock = SteadyClock().look(1_000_000, 0.0)
     seen = [clock := clock.look(995_000 + 1000 * second, float(second)) for second in range(1, 8)]
     assert [c.now_ms for c in seen] == [1_000_000] * 5 + [1_001_000, 1_002_000]
+
+
+class Laborious(CounterStore):
+    """A store in which every array takes 1 ms to read, and a lease of 5 s goes to somebody else when it ends."""
+
+    worked_s = 0.0
+    granted_s = 0.0
+    refused = 0
+
+    def read(self, keys: Sequence[CellKey]) -> list[Counts | None]:
+        self.worked_s += 0.001 * len(keys)
+        return super().read(keys)
+
+    def lease(self, model: str, owner: str, ttl_ms: int) -> int:
+        self.granted_s = self.worked_s
+        return super().lease(model, owner, ttl_ms)
+
+    def commit(self, *args: Any) -> bool:
+        if self.worked_s - self.granted_s > 5.0:
+            self.owner = "another"
+            self.refused += 1
+            return False
+        return super().commit(*args)
+
+
+def test_steps_that_outlive_the_lease_become_shorter() -> None:
+    made = world()
+    for _ in range(300):
+        made.step()
+    store = Laborious()
+    store.__dict__ |= made.store.__dict__
+    made.evaluator = Evaluator(
+        store, [made.config], "worker-1", monotonic_s=lambda: made.second + store.worked_s
+    )
+    for _ in range(10):
+        made.evaluator.tick()
+    assert (decode(store.held[0]).next_s or 0) >= START_S + made.second - 4
+    assert 1 <= store.refused <= 3
+
+
+def test_readers_are_told_when_it_looked_by_the_clock_that_they_see() -> None:
+    made = world()
+    made.evaluator = Evaluator(
+        made.store, [made.config], "worker-1", views=lambda _: {}, monotonic_s=lambda: float(made.second)
+    )
+    made.run(10)
+    made.store.clock_ms += 24 * HOUR_S * 1000
+    made.evaluator._held[0].views_at_s = float("-inf")
+    made.evaluator.tick()
+    assert made.store.views[EVALUATOR_VIEW][LOOKED_FIELD] == str(made.store.clock_ms)

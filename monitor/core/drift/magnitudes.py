@@ -82,8 +82,9 @@ class Magnitudes:
         return counts
 
     def starts_since(self, start_ms: int) -> tuple[int, ...]:
-        """`start_ms`, then the starts of the parts that began later, epoch ms."""
-        return (start_ms, *self.starts_ms[self.starts_ms > start_ms].tolist())
+        """`start_ms`, then the starts from which on there are fewer values, epoch ms."""
+        first = int(np.searchsorted(self.starts_ms, start_ms))
+        return (start_ms, *self.starts_ms[first + 1 :].tolist())
 
     def _parts(self, first: int, end: int) -> Magnitudes:
         some = (self.part >= first) & (self.part < end)

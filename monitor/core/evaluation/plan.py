@@ -42,6 +42,7 @@ class Plan:
         open: buckets still open: scalars of all traffic, and violations.
         labels: label buckets to look at: scalars of all traffic.
         days: whole days of labels to look at, likewise.
+        keys_max: arrays to read of label buckets, until one is the last.
     """
 
     clock: EventClock
@@ -53,6 +54,7 @@ class Plan:
     open: tuple[int, ...] = ()
     labels: tuple[int, ...] = ()
     days: tuple[int, ...] = ()
+    keys_max: int = KEYS_MAX
 
 
 def plan(
@@ -63,6 +65,7 @@ def plan(
     slices: int,
     first_s: int | None,
     first_day_s: int | None = None,
+    part: float = 1.0,
 ) -> Plan:
     """Decide what can be taken.
 
@@ -74,6 +77,7 @@ def plan(
         slices: number of slices.
         first_s: earliest bucket of the finest tier with traffic; needed while `state.next_s` is None.
         first_day_s: earliest day with traffic; read while `state.days_next_s` is None.
+        part: of a full step, above 0 and up to 1; whatever it is, something is taken.
     """
     predictions = [p for p in partitions if p.topic in config.prediction_topics]
     tier, latest_ms = config.tier, max((p.watermark_ms for p in predictions), default=0)
@@ -88,7 +92,7 @@ def plan(
     gone_ms = max(reached_ms - tier.keep_s * 1000, clock.expired_ms(now_ms, tier.keep_s * 1000))
     next_s = max(next_s, _floor(gone_ms // 1000, tier) + tier.bucket_s)
     closed = _closed(next_s, reached_ms - round(config.grace_s * 1000), tier)
-    at_once = max(1, min(BUCKETS_MAX, KEYS_MAX // (slices + 2)))
+    at_once = max(1, int(min(BUCKETS_MAX, KEYS_MAX // (slices + 2)) * part))
     open_from_s = closed[-1] + tier.bucket_s if closed else next_s
     still_open = range(open_from_s, latest_ms // 1000 + 1, tier.bucket_s)[:OPEN_MAX]
     return Plan(
@@ -103,6 +107,7 @@ def plan(
         days=_days(config, state, next_s if first_day_s is None else first_day_s, reached_ms)
         if labels
         else (),
+        keys_max=int(KEYS_MAX * part),
     )
 
 
@@ -127,7 +132,7 @@ def ripe(
     for bucket_s, counts in zip(looked.labels, whole, strict=True):
         old = aged(config, looked, bucket_s)
         tracked = counts[Scalar.TRACKED]
-        if not (old or counts[Scalar.LABELLED] >= config.ready_at * tracked) or keys > KEYS_MAX:
+        if not (old or counts[Scalar.LABELLED] >= config.ready_at * tracked) or keys > looked.keys_max:
             break
         due = [i for i in streams.slice_ids if state.label_cursor(i) <= bucket_s]
         if due:
