@@ -197,7 +197,7 @@ class Worker:
         names = list(self._config.topics)
         self._cluster = await asyncio.to_thread(topics.cluster_id, self._config.connection)
         found, ids = await asyncio.to_thread(topics.identified, self._config.connection, names)
-        await self._store.bind(self._cluster, ids)
+        await self._bind(ids)
         self._first_partitions = await self._store.first_partitions(Counter(p.topic for p in found))
 
     async def _new_evaluator(self) -> Evaluator:

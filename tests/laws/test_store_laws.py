@@ -379,7 +379,10 @@ async def test_the_cluster_and_topics_are_those_on_record(any_backend: Backend, 
         await other.bind("cluster-2", {"fresh": "x"})
     with pytest.raises(StoreRefused, match="topic labels"):
         await other.bind("cluster-1", {"labels": "made again"})
-    await other.bind("cluster-1", {"fresh": "y"})
+    await other.bind("cluster-1", {"fresh": "y", "old": ""})
+    await other.bind("cluster-1", {"old": "z"})  # the brokers were upgraded: topics have ids now
+    with pytest.raises(StoreRefused, match="topic old"):
+        await other.bind("cluster-1", {"old": "made again"})
 
 
 def test_the_oracle_itself() -> None:

@@ -195,6 +195,14 @@ async def test_the_next_chunk_is_taken_while_one_is_in_hand_and_no_third(flow: F
     assert (len(handle.seen), flow.handled(PLACE)) == (4, 2)
 
 
-async def test_a_rewind_goes_to_the_transport(flow: Flow, transport: Transport) -> None:
+async def test_a_rewind_goes_to_the_transport_for_as_long_as_the_partition_is_ours(
+    flow: Flow, transport: Transport
+) -> None:
+    await flow.rewind(PLACE, 6)
+    flow.begin_epoch(PLACE)
     await flow.rewind(PLACE, 7)
-    assert transport.sought == [(PLACE, 7)]
+    flow.placed(PLACE, 7)
+    await flow.rewind(PLACE, 8)
+    flow.revoke(PLACE)  # the group joins again, and the client library still names the partition
+    await flow.rewind(PLACE, 9)
+    assert transport.sought == [(PLACE, 7), (PLACE, 8)]

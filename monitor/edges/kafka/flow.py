@@ -99,7 +99,9 @@ class Flow:
         Does nothing for a partition that is no longer assigned here: its new owner reads the fence.
         """
         assert self._seeker is not None, "the worker has not started"
-        await self._seeker.seek_partition(partition, offset)
+        # Asked here, for while the group joins again the client library still names what was revoked.
+        if self.holds(partition):
+            await self._seeker.seek_partition(partition, offset)
 
     def is_current(self, chunk: Chunk) -> bool:
         """False once the partition was sought or revoked after the chunk was fetched."""
@@ -169,6 +171,10 @@ class Flow:
         """The partition is no longer ours."""
         self.begin_epoch(partition)
         self._unplaced.discard(partition)
+
+    def holds(self, partition: Partition) -> bool:
+        """Whether the partition is ours, placed or not."""
+        return partition in self._handled or partition in self._unplaced
 
     def handled(self, partition: Partition) -> int | None:
         """Next offset to handle, None when the partition is not placed."""

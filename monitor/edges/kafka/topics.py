@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
+from uuid import UUID
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError as ClientError
@@ -31,6 +32,9 @@ _REQUEST_TIMEOUT_MS: Final = 15_000
 _EMPTY_POLL_MS: Final = 500
 _FLUSH_TIMEOUT_S: Final = 60.0
 _RECORD_BYTES: Final = 300  # of a record beside its key, value and headers, as Python holds it
+
+_NO_ID: Final = str(UUID(int=0))
+"""Of a topic whose brokers know ids and whose metadata do not."""
 
 SAMPLE_BYTES_MAX: Final = 256_000_000
 """Of records that are looked at and held at once, of all topics together."""
@@ -183,7 +187,8 @@ def identified(connection: KafkaConnection, topics: Sequence[str]) -> tuple[list
         for name, entry in described.items()
         for part in entry["partitions"]
     )
-    return found, {name: str(entry["topic_id"] or "") for name, entry in described.items()}
+    ids = {name: str(entry["topic_id"] or "") for name, entry in described.items()}
+    return found, {name: "" if topic_id == _NO_ID else topic_id for name, topic_id in ids.items()}
 
 
 def ensure_topics(connection: KafkaConnection, specs: Iterable[TopicSpec]) -> list[str]:

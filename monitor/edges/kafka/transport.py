@@ -203,7 +203,7 @@ class Consumer(stock.Consumer):  # type: ignore[misc] # Faust is untyped
 
     def _replace(self, tps: Iterable[TP]) -> None:
         """Judge fences of partitions whose position the broker calls out of range, then read on."""
-        epochs = self._begin_epochs(tps)
+        epochs = self._begin_epochs(tp for tp in tps if self._flow.holds(_partition(tp)))
         if epochs:
             self.add_future(self._place_by_fences(epochs))
 

@@ -78,7 +78,7 @@ class MemoryStore:
         topics = {f"topic {name}": topic_id for name, topic_id in topic_ids.items()}
         for facts in ({"the Kafka cluster": cluster_id}, topics):
             for name, ours in facts.items():
-                recorded = self.contents.facts.setdefault(name, ours)
+                recorded = self.contents.facts[name] = self.contents.facts.get(name) or ours
                 if recorded != ours:
                     raise StoreRefused(
                         f"{name} is not what the stored positions are of (recorded {recorded}, now {ours}): "

@@ -2,10 +2,16 @@
 --
 -- KEYS[1]  a hash.   ARGV  field, value, field, value, ...
 -- Returns  the values on record, in the order of the fields.
+--
+-- An empty value is none: brokers that were upgraded since have ids of topics.
 
 local answer = {}
 for i = 1, #ARGV, 2 do
-  redis.call('HSETNX', KEYS[1], ARGV[i], ARGV[i + 1])
-  answer[#answer + 1] = redis.call('HGET', KEYS[1], ARGV[i])
+  local there = redis.call('HGET', KEYS[1], ARGV[i])
+  if not there or there == '' then
+    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
+    there = ARGV[i + 1]
+  end
+  answer[#answer + 1] = there
 end
 return answer
