@@ -35,6 +35,7 @@ from monitor.core.feature_cells import sum_cells
 from monitor.core.mapping import Mapping as FieldMapping
 from monitor.core.plan import ModelPlan
 from monitor.core.slices.assign import OUTSIDE, Token
+from monitor.core.slices.spec import slice_key
 from monitor.core.tasks import Regression
 from monitor.core.tasks.moments import CELLS
 from monitor.core.tasks.multiclass import CLASSES_MAX
@@ -173,7 +174,9 @@ def window_reference(
     except QueryError as error:
         log.warning("the reference of %s holds nothing, so the model is learning: %s", model, error)
         return ReferenceCounts()
-    slices = {slice_ids.get(key, ALL_SLICE): counts for key, counts in found.items()}
+    numbers = {**slice_ids, slice_key({}): ALL_SLICE}
+    # One that another worker registered since is not among them.
+    slices = {numbers[key]: counts for key, counts in found.items() if key in numbers}
     return ReferenceCounts(
         {i: counts.scalars for i, counts in slices.items()},
         {i: counts.scores for i, counts in slices.items() if counts.scores is not None},

@@ -80,6 +80,9 @@ def test_a_stretch_of_traffic_is_a_reference_once_it_is_counted() -> None:
     found = window_reference(MetricsReader(reader), MODEL, ids, *stretch)
     assert found.scalars[ALL_SLICE][Scalar.LABELLED] == 10
     assert found.scalars[ids[slice_key({"sex": "Male"})]][Scalar.REQUESTS] == 4
+    early = window_reference(MetricsReader(reader), MODEL, {}, *stretch)  # others registered slices since
+    assert early.scalars.keys() == {ALL_SLICE}
+    assert early.scalars[ALL_SLICE].tolist() == found.scalars[ALL_SLICE].tolist()
     empty = window_reference(MetricsReader(reader), MODEL, ids, 0, 1000)
     assert empty.scalars.get(ALL_SLICE, np.zeros(1)).sum() == 0
 
