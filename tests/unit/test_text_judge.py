@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.detection.gibberish import NAMES, NOISES, TRAINED, separation
-from monitor.core.schema import Feature, FeatureSchema
+from monitor.core.schema import Feature, FeatureSchema, text_judge
 from monitor.core.schema.bigrams import LENGTH_MAX, PAIRS_MAX, Bigrams, folded
 from monitor.core.schema.feature import TextReference
 from monitor.core.schema.inference import infer
@@ -272,6 +272,20 @@ def test_a_chunk_of_texts_like_all_that_is_known_is_looked_at_in_part_and_none_i
     assert EXAMINED_CHUNK_MAX <= judge._near.examined <= EXAMINED_CHUNK_MAX + EXAMINED_MAX
     assert judge.doubtful([*slips, *unlike]) == dict.fromkeys(slips, Code.NEAR_MISS)
     assert judge.code(slips[0], near=False) == OK
+
+
+def test_slips_that_nobody_had_time_to_look_at_are_no_gibberish(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    grades = ("senior", "junior", "lead", "chief", "assistant", "deputy", "principal")
+    fields = ("software", "data", "sales", "marketing", "finance", "product")
+    roles = ("engineer", "manager", "analyst", "director", "consultant", "specialist", "coordinator")
+    titles = [f"{a} {b} {c}" for a in grades for b in fields for c in roles]
+    schema = infer([{"title": titles[i]} for i in rng.integers(0, len(titles), 20_000).tolist()])
+    judge = TextJudge(schema.features["title"])
+    slips = [title[:5] + "qz" + title[6:] for title in titles]
+    assert Code.NEAR_MISS in {judge.code(slip) for slip in slips}
+    monkeypatch.setattr(text_judge, "EXAMINED_CHUNK_MAX", 0)
+    assert judge.doubtful([*slips, "\x00 broken"]) == {"\x00 broken": Code.GIBBERISH}
 
 
 def test_values_that_lie_close_together_are_not_near_misses_of_each_other() -> None:

@@ -111,7 +111,8 @@ class TextJudge:
 
         Args:
             value: the text.
-            near: whether it may be a near miss; looking for one is what costs.
+            near: whether there is time to look for what it may be a near miss of; without, it is right unless
+                it is broken.
         """
         if value in self._known:
             return OK
@@ -119,8 +120,11 @@ class TextJudge:
             return Code.GIBBERISH
         if self._patterns and form_of(value) in self._patterns:
             return OK
-        if near and self._words and self._near.nearest(value) is not None:
-            return Code.NEAR_MISS
+        if self._words:
+            if not near:
+                return OK  # a slip reads like gibberish, and nobody has looked whether it is one
+            if self._near.nearest(value) is not None:
+                return Code.NEAR_MISS
         if self._bigrams is not None and self._floor is not None:
             text = folded(value)
             if is_readable(text) and self._bigrams.mean_log_likelihood(text) < self._floor:
