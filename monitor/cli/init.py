@@ -58,7 +58,7 @@ def init(
 
     Example: `monitor init --create-topics`
     """
-    from monitor.cli.init_draft import from_file, from_topic
+    from monitor.cli.init_draft import PREDICTIONS, from_file, from_topic
     from monitor.config.logins import kafka_before_settings, login_variables
     from monitor.core.guess import model_name
 
@@ -78,9 +78,10 @@ def init(
         refuse_given(
             ctx, ("labels_topic", "model", "bootstrap_servers", "redis_url", "rows", "force", "task"), why
         )
-    if topic == labels_topic:
+    if labels_topic == (topic or PREDICTIONS) and not (sample is None and topic is None):
         raise SettingsError(
-            [f"--labels-topic: {topic} is the topic of predictions; name that of labels"], "monitor init"
+            [f"--labels-topic: {labels_topic} is the topic of predictions; name that of labels"],
+            "monitor init",
         )
     if sample is not None or topic is not None:
         places = (bootstrap_servers, redis_url, labels_topic)
@@ -131,7 +132,8 @@ def describe(draft: Draft) -> None:
     out = console()
     features = len(draft.schema.features)
     said = {
-        "binary": f"positive class {draft.positive_class!r}",
+        "binary": f"positive class {draft.positive_class!r}"
+        + ("" if draft.negative_class is None else f", negative class {draft.negative_class}"),
         "multiclass": f"classes {', '.join(map(str, draft.classes))}",
         "regression": f"unit {draft.unit:g}",
     }[draft.task]

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from monitor.core.mapping import Mapping as FieldMapping
     from monitor.edges.kafka.connection import KafkaConnection
 
+PREDICTIONS: Final = "predictions"
+"""The topic of predictions where no other is named."""
+
 _SCHEMA_FOLDER: Final = "schemas"
 _NAMES_SHOWN: Final = 8
 
@@ -45,7 +48,7 @@ class _Task:
     @classmethod
     def of(cls, answers: Mapping[str, Sequence[Any]], said: str | None) -> _Task:
         """Guessed from the values of fields, unless it is said."""
-        from monitor.config.draft import guess_positive
+        from monitor.config.draft import guess_binary
         from monitor.core.guess_task import TaskGuess, guess_classes, guess_task, guess_unit
 
         guess = guess_task(answers) if said is None else TaskGuess(said, "--task says so")
@@ -54,7 +57,8 @@ class _Task:
             return cls(guess, {"classes": classes}, (*guess.doubts, *doubts))
         if guess.task == "regression":
             return cls(guess, {"unit": guess_unit(answers)}, guess.doubts)
-        return cls(guess, {"positive_class": guess_positive(answers.get("label", ()))}, guess.doubts)
+        positive, negative = guess_binary(answers.get("label", ()))
+        return cls(guess, {"positive_class": positive, "negative_class": negative}, guess.doubts)
 
 
 def from_file(
@@ -68,10 +72,10 @@ def from_file(
 ) -> Draft:
     """A draft from a file's first rows."""
     from monitor.config.draft import Draft
-    from monitor.core.guess import guess_columns, model_name
+    from monitor.core.guess import guess_columns, model_name, overruled
     from monitor.core.schema.inference import infer
     from monitor.edges.files import first_rows
-    from monitor.edges.reference import as_record
+    from monitor.edges.reference import as_record, structured
 
     found = first_rows(sample, rows)
     header = list(dict.fromkeys(name for row in found for name in row))
@@ -90,30 +94,36 @@ def from_file(
             ],
             str(sample),
         )
-    places_of = _places_of_answers(header, plain) | named
-    answers = {field: [row.get(column) for row in found] for field, column in places_of.items()}
+    places_of = overruled(_places_of_answers(header, plain), named)
+    values = [row.get(places_of.get("model", "model")) for row in found]
+    names, odd_names = _model_names(values), _no_names(values)
+    if model is None and len(names) > 1 and not odd_names:
+        raise SettingsError([f"{_several(names)}; say which with --model. {_ANOTHER}"], str(sample))
+    foreign = bool(odd_names) or (bool(names) and model is not None and model not in names)
+    if len(names) > 1 and not foreign:
+        found = [row for row, value in zip(found, values, strict=True) if value == model]
+    answers = _answers(found, places_of)
+    if not plain and "score" not in places_of and _are_probabilities(answers.get("decision", ())):
+        named = {"score": places_of.pop("decision")} | named
+        answers["score"] = answers.pop("decision")
     it = _Task.of(answers, task)
     kind = it.guess.task
-    columns = {} if plain else guess_columns(header, kind) | _renamed(named, kind, answers)
-    if not any(isinstance(row.get(columns.get("probabilities", "")), dict | list) for row in found):
-        columns.pop("probabilities", None)
+    columns = {} if plain else overruled(guess_columns(header, kind), _renamed(named, kind, answers))
     records = [as_record(row, columns) for row in found]
-    names = _model_names(record.get("model") for record in records)
-    if model is None and len(names) > 1:
-        raise SettingsError([f"{_several(names)}; say which with --model. {_ANOTHER}"], str(sample))
-    foreign = bool(names) and model is not None and model not in names
-    if len(names) > 1 and not foreign:
-        records = [record for record in records if record.get("model") == model]
-        answers = {field: [record.get(field) for record in records] for field in places_of}
-        it = _Task.of(answers, task or kind)
     features = [record["features"] for record in records if isinstance(record.get("features"), dict)]
-    name = model or model_name(names, sample.name.split(".")[0])
+    name = model or model_name(() if foreign else names, sample.name.split(".")[0])
     judged = (foreign or len(names) <= 1) and any(
         r.get("label") is not None and any(r.get(field) is not None for field in _JUDGED[kind])
         for r in records
     )
     notes = [*it.doubts, *_absent_columns(records, kind, plain)]
-    if foreign:
+    if "probabilities" in columns and not any(map(structured, answers.get("probabilities", ()))):
+        column = columns["probabilities"]
+        notes.append(f"probabilities: {column} holds neither lists nor objects as JSON; it is left out")
+    if odd_names:
+        what = f"{places_of.get('model', 'model')} holds {odd_names[0]!r}, which is no name of a model"
+        notes.append(f"model: {what}; all rows are taken, but give the column another name before a replay")
+    elif foreign:
         what = f"{_several(names)}, none of them {name}"
         notes.append(f"model: {what}; all rows are taken, but a feature needs another name")
     elif len(names) > 1:
@@ -127,7 +137,7 @@ def from_file(
         schema_path=f"{_SCHEMA_FOLDER}/{name}.yaml",
         bootstrap_servers=places[0],
         redis_url=places[1],
-        predictions_topic="predictions",
+        predictions_topic=PREDICTIONS,
         labels_topic=places[2],
         task=kind,
         why=it.guess.why,
@@ -156,6 +166,25 @@ def _places_of_answers(header: Sequence[str], plain: bool) -> dict[str, str]:
     if found.get("value") in (found.get("score"), found.get("decision")):
         found.pop("value", None)
     return found
+
+
+def _answers(rows: Sequence[Record], places: Mapping[str, str]) -> dict[str, list[Any]]:
+    """Field → its values; lists and objects that a table holds as text are read."""
+    from monitor.edges.reference import structured
+
+    read = {field for field in places if field not in {"label", "model", "request_id", "timestamp"}}
+    return {
+        field: [(structured(row.get(column)) if field in read else None) or row.get(column) for row in rows]
+        for field, column in places.items()
+    }
+
+
+def _are_probabilities(values: Iterable[Any]) -> bool:
+    """Numbers between 0 and 1 with a fraction: no classes, whatever the name says."""
+    there = [value for value in values if value is not None]
+    return all(isinstance(value, int | float) and 0 <= value <= 1 for value in there) and any(
+        isinstance(value, float) and not value.is_integer() for value in there
+    )
 
 
 def _renamed(named: Mapping[str, str], task: str, answers: Mapping[str, Sequence[Any]]) -> dict[str, str]:
@@ -251,11 +280,17 @@ def from_records(
     label_paths = guess_mapping(labels, ("request_id", "timestamp", "model", "label"), name) if labels else {}
     label_mapping = Mapping.parse(label_paths)
     answers["label"] = [label_mapping.get("label", record) for record in labels]
+    of_score = not any(value is not None for value in answers["score"])
+    of_score = of_score and _are_probabilities(answers["decision"])
+    if of_score:
+        answers["score"], answers["decision"] = answers["decision"], []
     it = _Task.of(answers, task)
     kind = it.guess.task
 
     fields = ("features", *(field for field in fields_of(kind) if field != "label"))
     paths = guess_mapping(records, fields, name)
+    if of_score and "decision" in paths and kind == "binary":
+        paths["score"] = paths.pop("decision")
     mapping = Mapping.parse(paths)
     features = [found for r in records if isinstance(found := mapping.get("features", r), dict)]
     if not features:
@@ -322,6 +357,11 @@ def _model_names(values: Iterable[Any]) -> Counter[str]:
     from monitor.core.guess import MODEL_NAME
 
     return Counter(value for value in values if isinstance(value, str) and MODEL_NAME.fullmatch(value))
+
+
+def _no_names(values: Iterable[Any]) -> list[Any]:
+    """What stands where the name of a model would and can be none."""
+    return [value for value in values if value is not None and not _model_names([value])]
 
 
 def _several(names: Counter[str]) -> str:

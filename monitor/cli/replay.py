@@ -73,6 +73,7 @@ def replay(
     timing = timing_of(rate, time_, factor, start, label_delay, shuffle_labels, seed)
     paced = rate != "max" and (bool(rate) or time_ != "keep")
 
+    from monitor.core.guess import overruled
     from monitor.edges.files import read_rows, row_count
     from monitor.edges.kafka.topics import TopicProducer
     from monitor.edges.reference import as_record
@@ -85,7 +86,7 @@ def replay(
     columns = columns_of(
         header, of_model.reference_columns if of_model else {}, of_model.task if of_model else "binary"
     )
-    columns |= named
+    columns = overruled(columns, named)
     records = (as_record(row, columns) for row in islice(read_rows(file), limit))
     sent: Counter[Stream] = Counter()
     with (
@@ -148,12 +149,13 @@ def columns_of(header: list[str], reference: dict[str, str], task: str = "binary
         reference: field → column of the model's reference, with those of its task.
         task: what the model predicts.
     """
-    from monitor.core.guess import guess_columns
+    from monitor.core.guess import guess_columns, overruled
 
     guessed = guess_columns(header, task)
-    return guessed | {
-        field: column for field, column in reference.items() if column in header or field not in guessed
-    }
+    return overruled(
+        guessed,
+        {field: column for field, column in reference.items() if column in header or field not in guessed},
+    )
 
 
 def targets(

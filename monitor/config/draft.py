@@ -38,6 +38,7 @@ class Draft:
         task: what the model predicts.
         why: what in the sample says so.
         positive_class: of a binary model, as labels name it.
+        negative_class: of one whose labels name it by another number than 0.
         classes: of a multiclass model, as labels name them.
         unit: of a regression model, an ordinary size of a value.
         columns: field → column of the sample file.
@@ -57,6 +58,7 @@ class Draft:
     task: str = "binary"
     why: str = ""
     positive_class: bool | int | str = 1
+    negative_class: int | None = None
     classes: Sequence[bool | int | str] = ()
     unit: float = 1.0
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -109,10 +111,13 @@ class Draft:
             # Settings ask for two classes at least; what a person has to fill in must still be read back.
             names = [*self.classes, *(f"class {n}" for n in range(len(self.classes) + 1, 3))]
             return [f"    classes: {_flow(names)}  # every one, as labels name it"]
-        return [
+        lines = [
             "    threshold: 0.5  # a score from here on is a positive decision, where none is sent",
             f"    positive_class: {_flow(self.positive_class)}  # as labels name it",
         ]
+        if self.negative_class is not None:
+            lines.append(f"    negative_class: {self.negative_class}")
+        return lines
 
 
 def suggested_slices(schema: FeatureSchema) -> list[str]:
@@ -127,20 +132,26 @@ def suggested_slices(schema: FeatureSchema) -> list[str]:
     return few[:_SLICES_MAX]
 
 
-def guess_positive(labels: Iterable[Any]) -> bool | int | str:
-    """The positive class among labels: a name that says so, else the rarer one; 1 for 0 and 1.
+def guess_binary(labels: Iterable[Any]) -> tuple[bool | int | str, int | None]:
+    """The positive class among labels, and the negative one where it has to be said.
 
-    >>> guess_positive(["<=50K", ">50K", "<=50K"]), guess_positive([0, 1, 0])
-    ('>50K', 1)
+    Of numbers it is the greater, of texts one that says so, else the rarer; 1 for 0 and 1.
+
+    >>> guess_binary(["<=50K", ">50K", "<=50K"]), guess_binary([0, 1, 0]), guess_binary([2.0, 4.0, 2.0])
+    (('>50K', None), (1, None), (4, 2))
     """
-    counts = Counter(label for label in labels if isinstance(label, bool | int | str))
+    whole = (int(x) if isinstance(x, float) and x.is_integer() else x for x in labels)
+    counts = Counter(label for label in whole if isinstance(label, bool | int | str))
     texts = {label: str(label).strip().lower() for label in counts}
     if not counts or set(texts.values()) <= {"0", "1", "true", "false"}:
-        return 1
+        return 1, None
+    numbers = sorted(label for label in counts if isinstance(label, int))
+    if len(numbers) == len(counts) == 2:
+        return numbers[1], numbers[0]
     for label, text in texts.items():
         if text in _POSITIVE:
-            return label
-    return min(counts, key=lambda label: (counts[label], str(label)))
+            return label, None
+    return min(counts, key=lambda label: (counts[label], str(label))), None
 
 
 def _source(topic: str, mapping: Mapping[str, str]) -> str:

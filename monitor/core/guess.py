@@ -32,7 +32,7 @@ ANSWERS: Final[dict[str, tuple[str, ...]]] = {
 }
 """Fields that models of a task answer with; a name among those of another task is a feature's."""
 
-_STRUCTURED: Final = frozenset({"probabilities", "interval"})
+STRUCTURED: Final = frozenset({"probabilities", "interval"})
 """Fields whose values are lists or objects."""
 
 FEATURES: Final = ("features", "inputs", "input", "instance", "feature_values", "attributes")
@@ -62,6 +62,16 @@ def guess_columns(columns: Sequence[str], task: str = "binary") -> dict[str, str
         if column is not None:
             found[field] = column
     return found
+
+
+def overruled(guessed: Mapping[str, str], named: Mapping[str, str]) -> dict[str, str]:
+    """Field → column, named by a person or guessed; a column that was named for one field is no other.
+
+    >>> overruled({"decision": "prediction", "label": "y_true"}, {"score": "prediction"})
+    {'label': 'y_true', 'score': 'prediction'}
+    """
+    taken = set(named.values())
+    return {field: column for field, column in guessed.items() if column not in taken} | dict(named)
 
 
 def fields_of(task: str) -> tuple[str, ...]:
@@ -102,7 +112,9 @@ def guess_mapping(records: Iterable[Mapping[str, Any]], fields: Sequence[str], m
     """
     places: dict[tuple[str, ...], Any] = {}
     for record in records:
-        places |= dict(_walk(record, ()))
+        for at, value in _walk(record, ()):
+            if not isinstance(places.get(at), dict | list):  # a record without it takes back nothing
+                places[at] = value
     features = next((place for name in FEATURES for place in _named(places, name, dict)), None)
     # What lies among the features is a feature, and what lies among probabilities a class, whatever its name.
     closed = [place for name in NAMES["probabilities"] for place in _named(places, name, dict)]
@@ -113,7 +125,7 @@ def guess_mapping(records: Iterable[Mapping[str, Any]], fields: Sequence[str], m
         if field == "features":
             place = features
         else:
-            structured = field in _STRUCTURED
+            structured = field in STRUCTURED
             fit = {at: places[at] for at in outside if isinstance(places[at], dict | list) == structured}
             place = next((at for name in NAMES.get(field, ()) for at in _named(fit, name, object)), None)
         if place is None:

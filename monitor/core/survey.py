@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
 from monitor.core.batch import PredictionBatch, read_labels, read_predictions
 from monitor.core.costs import Memory, memory
-from monitor.core.decode import Limits, RawRecord, Rejected, by_model, decode_chunk
+from monitor.core.decode import Limits, RawRecord, Rejected, Unreadable, by_model, decode_chunk
 from monitor.core.mapping import Mapping as FieldMapping
 from monitor.core.plan import ModelPlan
 from monitor.core.schema.violations import RECORD, Code
+from monitor.core.tasks import Binary
 from monitor.core.tasks.answers import UNKNOWN
+
+_NO_CLASS_MAX: Final = 0.2
+"""Share of labels that may be of no class, such as `pending`."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +105,22 @@ class Survey:
         return asdict(self)
 
     def problems(self) -> list[str]:
-        """What makes the monitor useless: topics of which nothing can be read, models without any answer."""
+        """What makes the monitor useless: topics of which nothing can be read, models without any answer.
+
+        So do labels of which many are of no class: what is measured by the others alone is wrong.
+        """
         unread = [
             f"{topic.topic}: none of {topic.records} records can be read; see kafka.{topic.kind}.mapping"
             for topic in self.topics
             if topic.records and not topic.readable
+        ]
+        unread += [
+            f"{topic.topic}: {count} of {topic.records} labels are of no class ({detail or 'withheld'}); see "
+            "positive_class and negative_class, or classes, in the settings"
+            for topic in self.topics
+            if topic.readable
+            for count, detail in [topic.unreadable.get(Unreadable.UNKNOWN_LABEL, (0, ""))]
+            if count > _NO_CLASS_MAX * topic.records
         ]
         return unread + [
             f"{model.model}: no prediction has an answer that can be judged ({', '.join(model.fields)}); "
@@ -196,8 +211,11 @@ def _read(
 
 def _judge(batch: PredictionBatch, plan: ModelPlan, tally: _Tally) -> None:
     tally.predictions += batch.request_ids
-    answers = batch.answers
-    tally.answered += int(((answers.decisions != UNKNOWN) | ~np.isnan(answers.numbers)).sum())
+    answers, task = batch.answers, plan.reading.task
+    answered = answers.decisions != UNKNOWN
+    if not isinstance(task, Binary) or task.threshold is None:  # with one, a score alone decides
+        answered |= ~np.isnan(answers.numbers)
+    tally.answered += int(answered.sum())
     for _, code, received in batch.faults:
         tally.violations[RECORD, code] += 1
         tally.examples.setdefault((RECORD, code), f"received {received}")

@@ -50,8 +50,8 @@ STEPS_MAX: Final = 20
 
 _LEASE_TTL_MS = 5_000
 _STEP_S_MAX: Final = 1.0
-"""A step that took longer has the next one do half: one that outlived its lease would be refused, and so would
-each after it."""
+"""A step that took longer has the next one do half: one that outlived its lease would be refused, and so
+would each after it."""
 
 _PART_MIN: Final = 1 / 64
 

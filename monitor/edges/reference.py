@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,6 +33,7 @@ from monitor.core.drift.layout import SCALE_CELLS
 from monitor.core.errors import QueryError
 from monitor.core.evaluation import ReferenceCounts
 from monitor.core.feature_cells import sum_cells
+from monitor.core.guess import STRUCTURED
 from monitor.core.mapping import Mapping as FieldMapping
 from monitor.core.plan import ModelPlan
 from monitor.core.slices.assign import OUTSIDE, Token
@@ -58,6 +60,8 @@ def as_record(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, A
     {'score': 0.2, 'label': 1, 'features': {'age': 39}}
     >>> as_record({"age": 39, "value": 1200.0}, {"value": "value"})
     {'value': 1200.0, 'features': {'age': 39}}
+    >>> as_record({"probs": "[0.2, 0.8]"}, {"probabilities": "probs"})
+    {'probabilities': [0.2, 0.8], 'features': {}}
 
     Args:
         row: column → value; a row that has `features` is in plain form already.
@@ -67,9 +71,23 @@ def as_record(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, A
         return dict(row)
     named = {field: field for field in _FIELDS} | dict(columns)
     record = {field: row[column] for field, column in named.items() if row.get(column) is not None}
+    for field in STRUCTURED & record.keys():
+        record[field] = structured(record[field])
+        if record[field] is None:
+            del record[field]
     taken = set(named.values())
     record["features"] = {column: value for column, value in row.items() if column not in taken}
     return record
+
+
+def structured(value: Any) -> list[Any] | dict[str, Any] | None:
+    """A list or an object, as such or as the JSON that it is in a CSV file; None for anything else."""
+    if isinstance(value, str) and value.lstrip()[:1] in {"[", "{"}:
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return None
+    return value if isinstance(value, list | dict) else None
 
 
 def misnamed_columns(file: Path, columns: Mapping[str, str]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from monitor.config import Settings
 from monitor.core.errors import QueryError, RowsError, SettingsError
-from monitor.core.guess import guess_columns
+from monitor.core.guess import guess_columns, overruled
 from monitor.core.probes import PROBES, Constraints, FeatureSpace, Probe
 from monitor.core.probes.endpoint import Endpoint
 from monitor.core.probes.pairs import pairs_of
@@ -130,7 +130,7 @@ def from_settings(
     threshold = model.threshold if model.task == "binary" else None
     plan = _plan(wishes, endpoint, name, schema, feature_space(name, settings), threshold)
     columns = model.reference_columns
-    return plan, _known(_records(wishes.sample, columns), schema), endpoint
+    return plan, _known(_records(wishes.sample, columns, model.task), schema), endpoint
 
 
 def endpoint_of(settings: Settings, name: str) -> Endpoint:
@@ -195,11 +195,13 @@ def _plan(
     )  # fmt: skip
 
 
-def _records(file: Path, columns: Mapping[str, str] | None) -> list[dict[str, Any]]:
+def _records(
+    file: Path, columns: Mapping[str, str] | None = None, task: str = "binary"
+) -> list[dict[str, Any]]:
     rows = first_rows(file, SAMPLE_MAX)
     if not rows:
         raise RowsError(f"{file}: holds no rows")
-    named = {**guess_columns(list(rows[0])), **(columns or {})}
+    named = overruled(guess_columns(list(rows[0]), task), columns or {})
     return [as_record(row, named) for row in rows]
 
 

@@ -98,7 +98,7 @@ def test_a_clock_that_loses_some_seconds_is_waited_for() -> None:
 
 
 class Laborious(CounterStore):
-    """A store in which every array takes 1 ms to read, and a lease of 5 s goes to somebody else when it ends."""
+    """A store of which every array takes 1 ms to read; a lease goes to somebody else after 5 s."""
 
     worked_s = 0.0
     granted_s = 0.0

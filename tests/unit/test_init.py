@@ -12,11 +12,13 @@ from typer.testing import CliRunner
 from monitor.cli.init import write
 from monitor.cli.init_draft import from_records
 from monitor.cli.main import app
+from monitor.cli.replay import columns_of
 from monitor.config import Settings
 from monitor.config.draft import Draft
 from monitor.config.logins import kafka_before_settings
 from monitor.core.errors import SettingsError
 from monitor.core.guess_task import guess_classes, guess_task
+from monitor.edges.reference import as_record
 
 RUNNER = CliRunner()
 PLACES = ("k:9092", "redis://r:1/0", "labels")
@@ -106,6 +108,7 @@ def test_a_file_of_several_models_asks_which(tmp_path: Path) -> None:
         tmp_path, rows, "--model", "rent", "--label", "sold_for", "--score", "predicted_price"
     )
     assert "look for reference: its records are of price (200), rent (200)" in said
+    assert "because labels are 200 different numbers" in said
     assert settings.models["rent"].reference is None
 
 
@@ -116,6 +119,66 @@ def test_a_column_that_is_no_model_hinders_nobody(tmp_path: Path) -> None:
     said, settings = init(tmp_path, rows, "--model", "resale")
     assert "look for model: its records are of Golf (200), Polo (200), none of them resale" in said
     assert settings.models["resale"].reference is not None
+
+
+@pytest.mark.parametrize("names", [("Model S", "Golf"), (2019, 2020)])
+def test_a_column_of_what_can_be_no_model_is_said(tmp_path: Path, names: tuple[Any, Any]) -> None:
+    rows = [row | {"model": names[i % 2], "label": i % 2, "score": 0.5} for i, row in enumerate(SALES)]
+    said, settings = init(tmp_path, rows)
+    assert f"look for model: model holds {names[0]!r}, which is no name of a model" in said
+    assert list(settings.models) == ["it"]
+
+
+@pytest.mark.parametrize(("labels", "classes"), [((1, 2), (2, 1)), ((-1, 1), (1, -1)), ((2.0, 4.0), (4, 2))])
+def test_both_classes_are_written_where_they_are_not_0_and_1(
+    tmp_path: Path, labels: tuple[Any, Any], classes: tuple[int, int]
+) -> None:
+    rows = [{"words": i, "score": i % 7 / 7, "label": labels[i % 2]} for i in range(100)]
+    said, settings = init(tmp_path, rows)
+    model = settings.models["it"]
+    assert (model.positive_class, model.negative_class) == classes
+    assert f"positive class {classes[0]}, negative class {classes[1]}" in said
+
+
+def test_a_prediction_between_0_and_1_is_a_score(tmp_path: Path) -> None:
+    rows = [{"words": i, "prediction": i % 7 / 7, "y_true": i % 2} for i in range(100)]
+    for arguments in ((), ("--score", "prediction", "--force")):
+        _, settings = init(tmp_path, rows, *arguments)
+        reference = settings.models["it"].reference
+        assert reference is not None
+        assert reference.columns == {"label": "y_true", "score": "prediction"}
+    records = [{"id": f"r-{i}", "features": {"a": i}, "prediction": i % 7 / 7} for i in range(50)]
+    draft = from_records(records, [], "out", "m", PLACES)
+    assert (draft.task, draft.predictions_mapping["score"]) == ("binary", "$.prediction")
+    assert "decision" not in draft.predictions_mapping
+
+
+@pytest.mark.parametrize(
+    ("text", "note"), [("[0.5, 0.3, 0.2]", ""), ("[0.5 0.3 0.2]", "y_proba holds neither lists nor objects")]
+)
+def test_probabilities_as_text_are_no_feature(tmp_path: Path, text: str, note: str) -> None:
+    rows = [
+        {"words": i, "label": "abc"[i % 3], "prediction": "abc"[i % 3], "y_proba": text} for i in range(60)
+    ]
+    said, settings = init(tmp_path, rows)
+    model = settings.models["it"]
+    assert model.feature_schema is not None
+    assert list(model.feature_schema.features) == ["words"]
+    assert (note in said) if note else ("look for probabilities" not in said)
+    columns = columns_of(list(rows[0]), model.reference_columns, model.task)
+    record = as_record(rows[0], columns)
+    assert record.get("probabilities") == (None if note else [0.5, 0.3, 0.2])
+    assert record["features"] == {"words": 0}
+
+
+def test_a_record_without_a_field_does_not_hide_it() -> None:
+    records = [
+        {"id": f"r-{i}", "payload": {"inputs": {"a": i}}, "out": {"probs": [0.5, 0.5]}} for i in range(9)
+    ]
+    last = {"id": "r-9", "payload": {"inputs": None}, "out": {"probs": None}}
+    draft = from_records([first, last], [], "out", "m", PLACES)
+    assert draft.predictions_mapping["features"] == "$.payload.inputs"
+    assert draft.predictions_mapping["probabilities"] == "$.out.probs"
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,8 @@ def test_a_survey_of_both_topics() -> None:
     assert model.slices == 3  # Female, Male, version 3
     assert model.memory == memory(10 * 10 / 12, 86_400, 1.0, 3, DEFAULT_TIERS)
     json.dumps(found.to_dict(), allow_nan=False)
-    assert found.problems() == []
+    (problem,) = found.problems()
+    assert problem.startswith("l: 1 of 3 labels are of no class (label 'maybe' is neither class of income")
 
 
 def test_what_makes_a_monitor_useless_is_a_problem() -> None:
@@ -133,6 +134,12 @@ def test_every_task_has_its_own_answers(task: Task, answer: dict[str, Any]) -> N
         assert found.models[0].answered == answered
         problems = [] if answered else [", ".join(task.fields)]
         assert [text.partition("(")[2].partition(")")[0] for text in found.problems()] == problems
+
+
+def test_a_score_beside_a_decision_of_no_class_is_no_answer() -> None:
+    records = [raw(0, prediction(0) | {"score": 0.83, "decision": 0.83})]
+    topics = [Sample("p", "predictions", Mapping.parse(), records)]
+    assert survey(topics, {"income": PLAN}, {"income": 60}, Limits()).models[0].answered == 0
 
 
 def test_nothing_to_survey() -> None:
