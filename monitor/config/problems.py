@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 
-from monitor.core.shown import is_secret, shown
+from monitor.core.shown import is_secret, shown, without_login
 
 Place = tuple[str | int, ...]
 """Keys and list positions from the top of the file."""
@@ -27,7 +27,10 @@ class Problem:
         return replace(self, place=place + self.place)
 
     def __str__(self) -> str:
-        return f"{path_text(self.place)}: {self.text}" if self.place else self.text
+        """Of a value that stands under the name of a secret, wherever that is, nothing is told."""
+        key = next((step for step in reversed(self.place) if isinstance(step, str)), "")
+        text = self.text.partition(", got ")[0] if is_secret(key) else self.text
+        return f"{path_text(self.place)}: {text}" if self.place else text
 
 
 class Problems(ValueError):
@@ -44,7 +47,7 @@ def path_text(place: Place) -> str:
     >>> path_text(("models", "income", "slices", 2))
     'models.income.slices[2]'
     """
-    parts = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in place]
+    parts = [f"[{step}]" if isinstance(step, int) else f".{without_login(step)}" for step in place]
     return "".join(parts).removeprefix(".")
 
 

@@ -293,7 +293,10 @@ class RedisSettings(Section):
         inside = {key: value for key, value in inside.items() if value}
         if not at or any(raw.get(key) is not None for key in inside):
             return raw
-        return raw | inside | {"url": urlunsplit(parts._replace(netloc=host))}
+        url = urlunsplit(parts._replace(netloc=host))
+        if parts.scheme == "unix":  # of which the library drops the empty host
+            url = url.replace("unix:/", "unix:///", 1)
+        return raw | inside | {"url": url}
 
     @classmethod
     def rules(cls, raw: Mapping[str, Any]) -> Iterator[Problem]:

@@ -98,11 +98,10 @@ def secret_file(value: Any, info: ValidationInfo) -> SecretStr:
     """
     if isinstance(value, SecretStr):
         return value
-    path = existing_file(value, info)
     try:
-        return SecretStr(path.read_text("utf-8").strip())
-    except (OSError, UnicodeDecodeError):
-        raise ValueError(f"cannot be read as text: {path}") from None
+        return SecretStr(existing_file(value, info).read_text("utf-8").strip())
+    except (OSError, ValueError):  # what was written may be the secret itself
+        raise ValueError("expected the path of a file that holds it as text; there is none to read") from None
 
 
 DurationS = Annotated[int, BeforeValidator(_duration)]

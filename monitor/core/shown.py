@@ -35,14 +35,18 @@ def _masked(value: Any) -> Any:
     if isinstance(value, dict):
         return {_masked(k): _MASK if is_secret(k) else _masked(inner) for k, inner in value.items()}
     if isinstance(value, str):
-        return _without_login(value)
+        return without_login(value)
     if isinstance(value, list | tuple):
         return type(value)(map(_masked, value)) if type(value) in {list, tuple} else value
     return value
 
 
-def _without_login(text: str) -> str:
-    """A text without the user and password of an address; a password may hold `/`, `#`, `?` and `@`."""
+def without_login(text: str) -> str:
+    """A text without the user and password of an address; a password may hold `/`, `#`, `?` and `@`.
+
+    >>> without_login("redis://u:hunter2@h")
+    'redis://**********@h'
+    """
     login, at, host = text.rpartition("@")
     scheme, slashes, _ = login.partition("://")
     if at and (slashes or ":" in login):

@@ -59,6 +59,7 @@ def test_the_key_of_sensitive_values_is_given_once_and_never_shown(tmp_path: Pat
         {"worker": [{"sasl_password": "hunter2"}]},
         {"models": {"m": {"slices": {"token": "hunter2"}}}},
         {"models": {"m": {"slices": [{"where": [], "token": "hunter2"}], "threshold": "redis://:hunter2@r"}}},
+        {"redis": {"redis://u:hunter2@h": None}},
     ],
 )
 def test_a_secret_in_the_wrong_place_is_not_told(tmp_path: Path, sections: dict[str, Any]) -> None:
@@ -66,6 +67,28 @@ def test_a_secret_in_the_wrong_place_is_not_told(tmp_path: Path, sections: dict[
         Settings.parse(raw(**sections), tmp_path)
     assert "hunter2" not in str(error.value)
     assert "*****" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"models": {"m": {}, "sasl_password": "hunter2"}},
+        {"worker": {"sasl_password": 1, "token": "hunter2"}},
+        {"sensitive_key_file": "hunter2" * 3},
+    ],
+)
+def test_the_value_of_a_secret_in_the_wrong_place_is_left_out(
+    tmp_path: Path, sections: dict[str, Any]
+) -> None:
+    with pytest.raises(SettingsError) as error:
+        Settings.parse(raw(**sections), tmp_path)
+    assert "hunter2" not in str(error.value)
+
+
+def test_a_login_is_taken_out_of_the_address_of_a_socket() -> None:
+    redis = Settings.parse(raw(redis={"url": "unix://u:hunter2@/tmp/r.sock?db=1"})).redis
+    assert redis.password is not None
+    assert (redis.url, redis.password.get_secret_value()) == ("unix:///tmp/r.sock?db=1", "hunter2")
 
 
 @pytest.mark.parametrize(

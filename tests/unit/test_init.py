@@ -172,9 +172,7 @@ def test_probabilities_as_text_are_no_feature(tmp_path: Path, text: str, note: s
 
 
 def test_a_record_without_a_field_does_not_hide_it() -> None:
-    records = [
-        {"id": f"r-{i}", "payload": {"inputs": {"a": i}}, "out": {"probs": [0.5, 0.5]}} for i in range(9)
-    ]
+    first = {"id": "r-1", "payload": {"inputs": {"a": 1}}, "out": {"probs": [0.5, 0.5]}}
     last = {"id": "r-9", "payload": {"inputs": None}, "out": {"probs": None}}
     draft = from_records([first, last], [], "out", "m", PLACES)
     assert draft.predictions_mapping["features"] == "$.payload.inputs"
