@@ -11,7 +11,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, Final
@@ -220,14 +220,17 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, datetime | date):
+    """As JSON has it: durations in seconds, what JSON has no form for as text."""
+    if isinstance(value, datetime | date | time):
         return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     if isinstance(value, Decimal):
         return float(value)
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
     if isinstance(value, dict):
         return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
-    return value
+    return value if value is None or isinstance(value, str | int | float) else str(value)

@@ -12,7 +12,7 @@ _ROWS: Final = 4_096
 _VALUES: Final = 2_000_000
 _TEXT_BYTES: Final = 256_000_000
 """Of a batch, as Arrow holds it."""
-_NESTED_ROWS_MIN: Final = 16
+_FEW_ROWS: Final = 16
 _BYTES_MAX: Final = 16_000_000
 """Of rows that are values of Python at once, and of a single row."""
 _VALUE_BYTES: Final = 64
@@ -30,6 +30,9 @@ def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
     parquet = _parquet()
     try:
         with parquet.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            if len(set(names)) < len(names):
+                raise RowsError(f"{path}: two columns have one name")
             texts = _texts(file.schema, nested=False)
             with parquet.ParquetFile(path, read_dictionary=texts) as coded:
                 first = 1
@@ -38,6 +41,8 @@ def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
                     for batch in file.iter_batches(batch_size=rows, row_groups=[group]):
                         yield from _small(batch, path, first)
                         first += batch.num_rows
+    except OverflowError as error:
+        raise RowsError(f"{path}: holds a time that is none: {error}") from None
     except (ValueError, NotImplementedError) as error:  # pyarrow's ArrowInvalid is one
         raise RowsError(f"{path}: is not Parquet: {error}") from error
 
@@ -70,7 +75,7 @@ def _texts(schema: Any, nested: bool) -> list[str]:
 
 def _rows_by_metadata(file: Any, group: int) -> int:
     """Rows to decode at once: fewer where a row holds many values, or nested texts that may be long."""
-    rows, nested = _ROWS, set(_texts(file.schema, nested=True))
+    rows, nested, plain = _ROWS, set(_texts(file.schema, True)), set(_texts(file.schema, False))
     about = file.metadata.row_group(group)
     columns = [about.column(i) for i in range(about.num_columns)]
     values: int = sum(column.num_values for column in columns)
@@ -78,14 +83,20 @@ def _rows_by_metadata(file: Any, group: int) -> int:
         rows = min(rows, _VALUES * int(about.num_rows) // values)
     # No text is longer than all of its column, in whose dictionary it stands once for every row.
     longest: int = sum(c.total_uncompressed_size for c in columns if c.path_in_schema in nested)
-    return max(1, min(rows, max(_NESTED_ROWS_MIN, _TEXT_BYTES // max(1, longest))))
+    rows = min(rows, max(_FEW_ROWS, _TEXT_BYTES // max(1, longest)))
+    # Texts that stand in no dictionary are spelt out for every row, and any of them may be the longest.
+    spelt: int = sum(c.total_uncompressed_size for c in columns if c.path_in_schema in plain)
+    if spelt > _TEXT_BYTES:
+        rows = min(rows, _FEW_ROWS * _TEXT_BYTES // spelt)
+    return max(1, rows)
 
 
 def _rows_by_texts(coded: Any, group: int, texts: list[str]) -> int:
     """Rows to decode at once, if each had the longest text of each dictionary; all else comes once."""
     longest = 0
     for batch in coded.iter_batches(batch_size=1, row_groups=[group], columns=texts) if texts else ():
-        longest = sum(max(_lengths(column.dictionary), default=0) for column in batch.columns)
+        coded_columns = (column for column in batch.columns if hasattr(column, "dictionary"))
+        longest = sum(max(_lengths(column.dictionary), default=0) for column in coded_columns)
         break
     return max(1, _TEXT_BYTES // max(1, longest))
 

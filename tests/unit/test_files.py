@@ -6,6 +6,7 @@ import gzip
 import json
 import math
 import resource
+from datetime import time, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -117,6 +118,45 @@ def test_types_of_columns_are_told_from_few_rows_where_they_are_long(tmp_path: P
     rows = read_rows(path)
     assert next(rows)["c0"] == 1
     assert [row["c0"] for row in rows][-1] == "late"
+
+
+def test_texts_that_are_spelt_out_are_decoded_a_few_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "_TEXT_BYTES", 1_000_000)
+    rows = ["a", *["x" * 100_000] * 200]
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"s": rows, "n": list(range(201))}), path, use_dictionary=False)
+    with pq.ParquetFile(path) as file:
+        assert parquet._rows_by_metadata(file, 0) == 1
+    assert [row["s"] for row in read_rows(path)] == rows
+
+
+def test_parquet_that_is_odd_is_refused_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    for table, complaint in (
+        (pa.table([pa.array(["a"]), pa.array(["b"])], names=["s", "s"]), "two columns have one name"),
+        (pa.table({"t": pa.array([2**31 - 1], pa.date32())}), "holds a time that is none"),
+    ):
+        pq.write_table(table, path)
+        with pytest.raises(RowsError, match=complaint):
+            list(read_rows(path))
+
+
+def test_every_value_of_parquet_is_one_of_json(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    columns = {
+        "time": pa.array([time(1, 2)]),
+        "long": pa.array([timedelta(minutes=2)]),
+        "json": pa.array(["{}"], pa.json_()),
+        "uuid": pa.array([b"0" * 16], pa.uuid()),
+        "map": pa.array([[("k", timedelta(0))]], pa.map_(pa.string(), pa.duration("s"))),
+    }
+    pq.write_table(pa.table(columns), path)
+    (row,) = read_rows(path)
+    assert row == json.loads(json.dumps(row))
+    assert (row["time"], row["long"], row["json"]) == ("01:02:00", 120.0, "{}")
+    assert row["map"] == [["k", 0.0]]
 
 
 @pytest.mark.parametrize("nested", [False, True])
