@@ -120,6 +120,8 @@ def test_a_change_of_unit_is_told_with_the_share_it_has_since_its_own_beginning(
     assert last.values["share"] == pytest.approx(0.2, abs=0.025)
     assert last.began_ms == 1000 * until_s
     assert f"since 00:00:{until_s}" in last.summary
+    assert last.rows <= 2_000 * (last.at_ms // 1000 - until_s), "no row of before"
+    assert last.excess == pytest.approx(last.values["share"] * last.rows)
 
 
 def test_what_lies_in_a_slice_because_it_grew_did_not_come_from_there() -> None:

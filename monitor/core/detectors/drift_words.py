@@ -86,7 +86,8 @@ def scale_finding(
     block: Block, drifted: Drifted, shift: ScaleShift, log_threshold: float, at_ms: int, source: str = ""
 ) -> Finding:
     """A drift that a change of unit explains."""
-    best, rows = shift.changes[0], int(drifted.live.sum())
+    best, total = shift.changes[0], int(drifted.live.sum())
+    rows = max(total - shift.rows_before, min(total, shift.rows))
     began_ms = max(drifted.since_ms, shift.since_ms)
     others = " or ".join(change.words for change in shift.changes)
     share = "all" if shift.whole else percent(shift.share)

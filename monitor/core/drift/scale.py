@@ -132,6 +132,7 @@ class ScaleShift:
         ks_before: distance of live values from the reference, 0 to 1.
         ks_after: distance from the reference after the change.
         since_ms: start of the live values, epoch ms; 0 where nobody said.
+        rows_before: rows of the drift that came before them.
     """
 
     changes: tuple[Change, ...]
@@ -140,6 +141,7 @@ class ScaleShift:
     ks_before: float
     ks_after: float
     since_ms: int = 0
+    rows_before: int = 0
 
     @property
     def whole(self) -> bool:

@@ -269,7 +269,8 @@ def _named(config: Distributions, state: DistributionsState, found: Sequence[Dri
         if one.holds and name in config.references:
             shift = unit_change(values, name, one.since_ms, named.get(name))
             if shift is not None:
-                named[name] = shift
+                before = int(one.live.sum()) - shift.rows if shift.since_ms > one.since_ms else 0
+                named[name] = replace(shift, rows_before=max(before, 0))
     return replace(state, named=named)
 
 
