@@ -229,7 +229,10 @@ def _uncut(model: ModelSettings) -> list[str]:
     if schema is None:
         return []
     numbers = {name for name, feature in schema.features.items() if feature.type is FeatureType.NUMBER}
-    cut = {part.feature for spec in model.slices for part in bins_in(spec)}
+    # Bins in a crossing cut what is crossed, not the slice that is made of a protected feature.
+    cut = {
+        part.feature for spec in model.slices if not isinstance(spec, CrossSlice) for part in bins_in(spec)
+    }
     # A crossing has the bins that it names itself, and no others.
     crossed = [
         set(s.features) - {b.feature for b in s.bins} for s in model.slices if isinstance(s, CrossSlice)

@@ -142,4 +142,7 @@ def test_numbers_that_are_not_cut_are_told() -> None:
             "models.m.slices: fee is a number, and every value of it a slice of its own; "
             "write {feature: fee, bins: [...]} under slices"
         ]
-    assert [text.split(":")[0] for text in told(protected=["fee"])] == ["models.m.protected"]
+    for slices in ([], [["region", bins[0]]]):
+        assert [text.split(":")[0] for text in told(protected=["fee"], slices=slices)] == [
+            "models.m.protected"
+        ]

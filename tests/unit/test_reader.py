@@ -31,7 +31,9 @@ from monitor.core.counters import (
 )
 from monitor.core.errors import QueryError
 from monitor.core.metrics import METRICS
-from monitor.core.metrics.choice import CONTRADICTION, estimate_of
+from monitor.core.metrics.choice import estimate_of
+from monitor.core.metrics.estimate import CONTRADICTION
+from monitor.core.metrics.per_class import per_class
 from monitor.core.schema.violations import Code
 from monitor.core.slices.spec import slice_key
 from monitor.core.times import format_instant
@@ -438,3 +440,7 @@ def test_counters_that_contradict_each_other_are_no_figure() -> None:
         assert estimate.value is None or np.isfinite(estimate.value)
     (precision,) = (metric for metric in METRICS if metric.name == "precision")
     assert estimate_of(precision, SliceCounts(scalars), 0.95, None).reason == CONTRADICTION
+    cells = np.array([1, 1, 1, 5, 2, 2, 1, 1])
+    of_classes = per_class(SliceCounts(scalars, classes=cells), ["odd", "even"])
+    assert {estimate.reason for estimate in of_classes["odd"].values()} == {CONTRADICTION}
+    assert of_classes["even"]["recall"].value == 0.5

@@ -24,14 +24,13 @@ from monitor.core.counters import (
 from monitor.core.errors import QueryError
 from monitor.core.estimation import ESTIMATES_OF
 from monitor.core.metrics import METRICS_OF, Estimate, Metric
+from monitor.core.metrics.estimate import CONTRADICTION
 
 BESIDE: Final = frozenset({CLASSES, VALUES})
 """Kinds that are kept wherever scalars are."""
 
 FINE: Final = BESIDE | {SCALARS}
 """Kinds that are kept in every tier."""
-
-CONTRADICTION: Final = "the counters contradict each other: the store is damaged"
 
 
 def metric_named(name: str, task: str) -> Metric:

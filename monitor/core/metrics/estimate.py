@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Final, Protocol
 
 from monitor.core.counters import Kind, Scalar, SliceCounts
+
+CONTRADICTION: Final = "the counters contradict each other: the store is damaged"
 
 
 @dataclass(frozen=True, slots=True)

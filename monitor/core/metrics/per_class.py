@@ -8,7 +8,7 @@ import numpy as np
 
 from monitor.core.counters import SliceCounts, confusion_cell
 from monitor.core.metrics.by_class import LABELLED, RIGHT, SAID, class_table
-from monitor.core.metrics.estimate import Estimate
+from monitor.core.metrics.estimate import CONTRADICTION, Estimate
 from monitor.core.metrics.intervals import proportion, wilson
 
 
@@ -33,6 +33,10 @@ def per_class(
     for name, row in zip(names, class_table(counts), strict=False):
         labelled, said, right = (int(row[column]) for column in (LABELLED, SAID, RIGHT))
         either = labelled + said - right
+        if not 0 <= right <= min(labelled, said):  # a damaged store
+            broken = Estimate.undefined(CONTRADICTION)
+            found[name] = {"precision": broken, "recall": broken, "f1": broken}
+            continue
         if either == 0:
             continue
         jaccard = right / either
