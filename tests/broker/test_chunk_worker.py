@@ -142,7 +142,7 @@ async def test_workers_that_come_and_go_count_once(kafka: str, make_topic: MakeT
     second = Worker(config(kafka, topic, poll_records_max=200), log, slowly)
     await send(12_000)
     async with running(second) as second_task:
-        async with running(first) as first_task, asyncio.timeout(60):
+        async with running(first) as first_task, asyncio.timeout(300):
             # A worker may join only when all there is has been handled: traffic goes on until both had some.
             while not (first.chunks and second.chunks):
                 await send(2_000)
@@ -209,11 +209,13 @@ async def test_a_signal_stops_after_the_chunk_in_hand(kafka: str, make_topic: Ma
     task = asyncio.create_task(run_worker(worker.app))
     await begun.wait()
     os.kill(os.getpid(), signal.SIGTERM)
-    await asyncio.sleep(0.05)  # the stop is under way while the chunk is in hand
+    while not worker.flow._closing:  # noqa: ASYNC110 - nobody else waits for that moment
+        await asyncio.sleep(0)
     assert not task.done()
     released.set()
     assert await task == 0
-    assert log.total == 500
+    assert log.total in {500, 1_000}, "what was in hand, and nothing more: two chunks at most"
+    assert log.total == sum(len(chunk.records) for chunk in worker.chunks)
     again = Worker(config(kafka, topic), log)
     async with running(again):
         await again.until(lambda: log.total == 3_000)
@@ -347,7 +349,7 @@ async def test_what_was_fetched_before_retention_overtook_is_counted_and_the_los
     narrow = {"poll_records_max": 10, "fetch_bytes_max": 4_096, "buffered_chunks_max": 8}
     worker = Worker(config(apache, topic, **narrow), FencedLog(), before)
     async with running(worker):
-        await asyncio.wait_for(held.wait(), 60)
+        await asyncio.wait_for(held.wait(), 300)
         await asyncio.sleep(1)  # more is fetched, and queued behind the chunk in hand
         admin = KafkaAdminClient(bootstrap_servers=apache)
         admin.delete_records({TopicPartition(topic, 0): 900})

@@ -33,6 +33,7 @@ from monitor.edges.kafka.topics import TopicProducer, partitions, read_last
 from monitor.edges.redis.reader import RedisReader
 from tests.support.certificates import certificate
 from tests.support.live import make_topics, worker
+from tests.support.ports import quiet_port
 from tests.support.redis_servers import free_port, running, valkey_binary
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +65,7 @@ class Secure:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.plain, self.login, self.mutual = free_port(), free_port(), free_port()
+        self.plain, self.login, self.mutual = quiet_port(), free_port(), free_port()
         self.server, server_key = certificate(directory, "server")
         self.ours = certificate(directory, "ours")
         self.theirs = certificate(directory, "theirs")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -14,7 +13,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from socket import socket
 from typing import Any
 
 import redis
@@ -23,6 +21,7 @@ import yaml
 from monitor.edges.redis.link import digest
 from tests.chaos import worker
 from tests.chaos.proxy import Moment, Proxy, Trap
+from tests.support.ports import quiet_port
 from tests.support.redis_servers import free_port, redis_binary, valkey_binary
 
 _START_S = 120.0
@@ -196,7 +195,7 @@ class ApacheBroker:
 
     def __init__(self, directory: Path) -> None:
         self.hurt = threading.Lock()
-        self.port = _quiet_port()
+        self.port = quiet_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
         self._directory = directory
 
@@ -221,19 +220,6 @@ class ApacheBroker:
 
     def _pid(self) -> int:
         return int((self._directory / "kafka.pid").read_text())
-
-
-def _quiet_port() -> int:
-    """A free port with a free one beside it, from where no outgoing connection takes it during a restart."""
-    while True:
-        port = random.SystemRandom().randrange(20_000, 32_000, 2)
-        with socket() as one, socket() as two:
-            try:
-                one.bind(("127.0.0.1", port))
-                two.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-        return port
 
 
 def apache_is_at_hand() -> bool:

@@ -39,10 +39,14 @@ class Process:
         with (directory / "worker.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
 
-    def end(self) -> int:
-        """SIGTERM. Returns the exit code."""
+    def end(self, reader: RedisReader) -> int:
+        """SIGTERM, once it has said something of itself: before that it may not handle it. The exit code."""
+        mine = f"-{self._process.pid}-"
+        until(
+            lambda: any(mine in report.worker for report, _ in reader.own_health(MODELS).workers), "it runs"
+        )
         self._process.terminate()
-        return self._process.wait(60)
+        return self._process.wait(300)
 
 
 @pytest.mark.timeout(600)
@@ -65,12 +69,12 @@ def test_workers_are_replaced_one_at_a_time_under_traffic(kafka: str, tmp_path: 
         codes = []
         for number in range(2):
             until(lambda: any(state.offset for state in reader.partitions().values()), "something is counted")
-            codes.append(workers[number].end())
+            codes.append(workers[number].end(reader))
             workers[number] = Process(latter, tmp_path, f"latter-{number}")
         done.set()
         feed.join()
         wait_until_read(kafka, server.url, 2, topics, tmp_path)
-        codes += [worker.end() for worker in workers]
+        codes += [worker.end(reader) for worker in workers]
         assert codes == [0, 0, 0, 0], (tmp_path / "worker.log").read_text()[-4_000:]
         log: list[tuple[str, int, int, bytes]] = []
         for kind, name in zip(("predictions", "labels"), topics, strict=True):

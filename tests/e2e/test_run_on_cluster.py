@@ -72,7 +72,7 @@ def test_the_whole_command_on_a_cluster_whose_primary_fails(
     link = KafkaConnection(kafka)
     start_s = int(time.time()) // 60 * 60 - 2 * HALF_S - 60
 
-    alerts = AlertStream(kafka, f"alerts-{tag}", from_beginning=True, timeout_s=60)
+    alerts = AlertStream(kafka, f"alerts-{tag}", from_beginning=True, timeout_s=240)
 
     def await_alert(feature: str) -> None:
         told = []

@@ -45,8 +45,11 @@ TOWNS = ("Zzanford", "Zzedam", "Zzwolle")
 SENSITIVE = ("iban", "income", "town", "gender")
 JOB = "Slaes"  # misspelt, and not sensitive: what shows that evidence is there at all
 
-# Microseconds of the store's clock may have the digits of an income in their middle.
-PLANTED = re.compile(rb"XQ\d{2,}|(?<!\d)7(?:[.,]?3194\d{3}|31,94\d)|Zz[aew]|Zzecret")
+# So long that no other bytes hold them by chance. Microseconds of the store's clock, and fractions, may have
+# the digits of an income in their middle.
+PLANTED = re.compile(
+    rb"XQ\d{5,}|XQ\d+ planted|Zz(?:anf|eda|wol|ecr)|(?<![\d.])7(?:[.,]?3194\d{4}|31,94\d,\d)"
+)
 NUMBERS = [msgpack.packb(731_940_000 + i) for i in range(10_000)]
 
 

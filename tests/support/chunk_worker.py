@@ -93,7 +93,7 @@ class Worker:
                 await self.advanced.wait_for(reached)
 
         waits = [asyncio.create_task(holds()), asyncio.create_task(self.flow.failed())]
-        done, _ = await asyncio.wait(waits, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(waits, timeout=300, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
         assert waits[0] in done, f"handled {self.log.total} records, then: {self.flow.failure!r}"
@@ -112,7 +112,7 @@ async def running(worker: Worker) -> AsyncIterator[asyncio.Task[int]]:
 
 def config(kafka: str, topic: str, **changes: Any) -> KafkaWorkerConfig:
     """Quick timeouts, one topic of predictions, a group named after it."""
-    quick = {"session_timeout_s": 1.5, "rebalance_timeout_s": 3.0, "stop_s": 10.0}
+    quick = {"session_timeout_s": 6.0, "rebalance_timeout_s": 6.0, "stop_s": 10.0}
     values: dict[str, Any] = {"predictions": (topic,), **quick, **changes}
     return KafkaWorkerConfig(KafkaConnection(kafka), f"group-{topic}", **values)
 

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,7 +82,7 @@ def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def contents(url: str) -> bytes:
-    """Every key and value, as they are."""
+    """Every key and value; what is compressed, unpacked."""
     found: list[bytes] = []
     with redis.Redis.from_url(url) as client:
         raw: Any = client
@@ -100,4 +101,11 @@ def contents(url: str) -> bytes:
                 found += raw.zrange(key, 0, -1)
             elif kind == b"stream":
                 found += [part for _, fields in raw.xrange(key) for pair in fields.items() for part in pair]
-    return b"\n".join(found)
+    return b"\n".join(map(_unpacked, found))
+
+
+def _unpacked(value: bytes) -> bytes:
+    try:
+        return zlib.decompress(value)
+    except zlib.error:
+        return value

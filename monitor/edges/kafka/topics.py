@@ -30,6 +30,7 @@ _NO_TLS: Final = "; is it a port without TLS?"
 _CONNECT_TIMEOUT_MS: Final = 10_000
 _REQUEST_TIMEOUT_MS: Final = 15_000
 _EMPTY_POLL_MS: Final = 500
+_SILENT_MS_MAX: Final = 60_000
 _FLUSH_TIMEOUT_S: Final = 60.0
 _RECORD_BYTES: Final = 300  # of a record beside its key, value and headers, as Python holds it
 
@@ -327,15 +328,19 @@ def read_last(
         end = consumer.end_offsets(clients)
         for client in clients:
             consumer.seek(client, max(earliest[client], end[client] - count))
-        kept = _Kept(count, bytes_max)
+        kept, silent_ms = _Kept(count, bytes_max), 0
         while True:
             fetched = consumer.poll(timeout_ms=_EMPTY_POLL_MS)
             for records in fetched.values():
                 kept.add(records)
             behind = any(consumer.position(client) < end[client] for client in clients)
+            unheard = any(consumer.highwater(client) is None for client in clients)
+            silent_ms = 0 if fetched else silent_ms + _EMPTY_POLL_MS
             # One empty answer past the end: some brokers report an end that lies before the last records.
-            if not fetched and not behind:
+            if not fetched and not behind and not unheard:
                 break
+            if silent_ms >= _SILENT_MS_MAX:
+                raise KafkaError(f"reading {topic}: no answer from the brokers for {silent_ms // 1000} s")
     return kept.oldest_first()
 
 
