@@ -140,10 +140,13 @@ class Tensors:
                 continue
             data, shape = output.get("data"), output.get("shape")
             rows = shape[0] if isinstance(shape, list) and shape else count
-            if isinstance(data, list) and data and rows == count and len(data) % count == 0:
-                width = len(data) // count
-                flat = [data[i * width : (i + 1) * width] for i in range(count)]
-                return self._reading.answers(data if isinstance(data[0], list) else flat)
+            if not isinstance(data, list) or not data or rows != count or len(data) % count:
+                continue
+            width = len(data) // count
+            if not isinstance(data[0], list):
+                return self._reading.answers([data[i * width : (i + 1) * width] for i in range(count)])
+            if width == 1:
+                return self._reading.answers(data)
         return Failure.ROW_COUNT if outputs else Failure.NO_SCORE
 
     def _datatypes(self, row: Row) -> tuple[tuple[str, str], ...]:
