@@ -135,7 +135,9 @@ async def test_a_fault_is_a_short_word(error: str, reply: Reply) -> None:
         found = await client.ask(ROWS)
     assert errors(found) == {error}
     assert len(found) == 3
-    assert {line.split()[1] for line in asked.lines} == {"/predict"}
+    paths = {line.split()[1] for line in asked.lines}
+    assert paths <= {"/predict"}
+    assert paths or error == "timeout"  # a server that was late may have read nothing until then
 
 
 @pytest.mark.parametrize("count", [0, 2, 4])

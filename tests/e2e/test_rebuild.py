@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -23,13 +25,16 @@ from monitor.core.counters import DEFAULT_TIERS
 from monitor.edges.kafka.connection import KafkaConnection
 from monitor.edges.kafka.topics import TopicProducer, read_last
 from monitor.edges.redis import keys
+from monitor.edges.redis.link import digest
 from monitor.edges.redis.reader import RedisReader
+from tests.chaos.proxy import Moment, Proxy, Trap
 from tests.support.live import make_topics, wait_until_read, worker
 from tests.support.redis_servers import Server, contents, running, valkey_binary
 from tests.support.topology import counted
 
 ROWS, LATER = 3_000, 500
 BROKEN = 7
+PATIENCE_S = 300.0  # of each wait by itself
 NOW_MS = int(time.time() * 1000)
 
 
@@ -94,7 +99,7 @@ def letters(settings: dict[str, Any]) -> list[tuple[int, int]]:
 
 
 def until_told(settings: dict[str, Any], count: int) -> list[tuple[int, int]]:
-    deadline_s = time.monotonic() + 60
+    deadline_s = time.monotonic() + PATIENCE_S
     while len(found := letters(settings)) < count:
         assert time.monotonic() < deadline_s, found
     return found
@@ -110,7 +115,7 @@ def fed(kafka: str, settings: dict[str, Any]) -> list[str]:
 def rebuilt(config: Path, into: str, *more: str) -> bool:
     """Run it to its end; whether it says that it is done."""
     line = rebuilding(config, into, *more)
-    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr[-4_000:]
     return bool(json.loads(done.stdout)["done"])
 
@@ -120,7 +125,31 @@ def rebuilding(config: Path, into: str, *more: str) -> list[str]:
     return [*program, "--into", into, "--yes", "--json", *more]
 
 
-@pytest.mark.timeout(600)
+def killed_at_first_flush(config: Path, port: int, told: Path) -> None:
+    """Begin a rebuild into the second database of a store, and kill it before it hears of its first flush.
+
+    A rebuild of so few records is over in a second; so it is held up on its way to the store.
+    """
+    flushed, killed = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        flushed.set()
+        killed.wait()  # in the proxy's only thread: nothing else passes either
+
+    with Proxy(port) as way, told.open("wb") as log:
+        way.set(Trap(digest("flush").encode(), Moment.REPLIED, hold))
+        line = rebuilding(config, f"redis://127.0.0.1:{way.port}/1")
+        process = subprocess.Popen(line, stdout=log, stderr=log)
+        try:
+            assert flushed.wait(PATIENCE_S), told.read_text()
+        finally:
+            process.kill()
+            process.wait(PATIENCE_S)
+            killed.set()
+    assert process.returncode == -signal.SIGKILL, told.read_text()
+
+
+@pytest.mark.timeout(900)
 def test_figures_are_rebuilt_beside_the_workers_and_taken_over(
     kafka: str, store: Server, tmp_path: Path
 ) -> None:
@@ -151,7 +180,7 @@ def test_figures_are_rebuilt_beside_the_workers_and_taken_over(
         assert len(set(told)) == 2 * BROKEN, "nothing is missed; what came meanwhile may be told twice"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_what_the_workers_could_not_tell_is_told_after_the_switch(
     kafka: str, store: Server, tmp_path: Path
 ) -> None:
@@ -166,7 +195,7 @@ def test_what_the_workers_could_not_tell_is_told_after_the_switch(
             send(settings, 0, 50)
             until_told(settings, BROKEN)
             # The topic cannot be written from here on: as if the worker that publishes hung.
-            client.set(keys.outbox_publisher(keys.shard_slot(0)), "another", px=600_000)
+            client.set(keys.outbox_publisher(keys.shard_slot(0)), "another", px=3_600_000)
             send(settings, 50, 50)
             wait_until_read(kafka, store.url, 1, names, tmp_path)
             assert client.xlen(outbox) == BROKEN
@@ -178,22 +207,17 @@ def test_what_the_workers_could_not_tell_is_told_after_the_switch(
     assert len(set(told)) == len(told) == 2 * BROKEN
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_rebuild_that_was_killed_is_gone_on_with(kafka: str, store: Server, tmp_path: Path) -> None:
     settings = settings_of(kafka, store.url) | {"worker": {"poll_records_max": 100}}
     into = store.url.replace("/0", "/1")
     names = fed(kafka, settings)
     with worker(settings, tmp_path) as config:
         wait_until_read(kafka, store.url, 1, names, tmp_path)
-        with closing(RedisReader(into, 1)) as reader, (tmp_path / "rebuild.log").open("wb") as log:
-            process = subprocess.Popen(rebuilding(config, into), stdout=log, stderr=log)
-            deadline_s = time.monotonic() + 60
-            while not counted_of(reader):
-                assert time.monotonic() < deadline_s
-            process.kill()
-            process.wait(60)
-            read = counted_of(reader)
-        assert 0 < read < 2 * ROWS
+        killed_at_first_flush(config, store.port, tmp_path / "rebuild.log")
+        with closing(RedisReader(into, 1)) as reader:
+            assert 0 < counted_of(reader) < 2 * ROWS
+        deadline_s = time.monotonic() + PATIENCE_S
         while "try again" in (said := " ".join(command(config, "--into", into, "--yes", code=2).split())):
             assert time.monotonic() < deadline_s
             time.sleep(1)
@@ -203,7 +227,7 @@ def test_a_rebuild_that_was_killed_is_gone_on_with(kafka: str, store: Server, tm
         assert len(until_told(settings, BROKEN)) == BROKEN
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_what_would_go_wrong_is_refused(kafka: str, store: Server, tmp_path: Path) -> None:
     settings = settings_of(kafka, store.url)
     names = [settings["kafka"][kind]["topics"][0] for kind in ("predictions", "labels")]

@@ -13,6 +13,7 @@ from monitor.core.counters import SCALARS, SCORES, CellKey, Increment, Scalar, T
 from monitor.core.errors import StoreRefused
 from monitor.ports import Fence, Flush, Outcome, Partition, SeenStub, Store, StubWrite
 from tests.laws.store_backends import Backend, MemoryBackend
+from tests.laws.store_generations import Generations, punctual
 from tests.laws.store_machine import SLICE_NAMES, StoreMachine
 from tests.laws.store_worker import (
     BASE_S,
@@ -269,47 +270,50 @@ async def test_stubs_of_models_and_ids_are_apart(any_backend: Backend, open_stor
 
 
 async def test_a_stub_lives_for_three_generations(any_backend: Backend, open_store: Open) -> None:
-    any_backend.fresh(1)
-    store = await open_store()
-    await store.register({P: 0})
-    half_ms, key = 500, b"0123456789ab"
+    key = b"0123456789ab"
 
-    def to_boundary() -> int:
-        return half_ms - any_backend.reader().now_ms() % half_ms
+    async def attempt(generations: Generations) -> None:
+        store = await open_store()
+        await store.register({P: 0})
+        generations.go_on(1)
+        made = await store.flush(stub_flush(0, 1, [StubWrite("brief", key, None, b"a")]))
+        assert made.outcome is Outcome.OK
+        (seen,) = await store.read_stubs(0, "brief", [key])
+        assert seen is not None
+        generations.go_on(2)  # the third generation: still there, and writable
+        changed = await store.flush(stub_flush(1, 2, [StubWrite("brief", key, seen, b"b")]))
+        assert changed.outcome is Outcome.OK
+        assert await store.read_stubs(0, "brief", [key]) == [SeenStub(b"b", seen.generation)]
+        generations.go_on(1)
+        assert await store.read_stubs(0, "brief", [key]) == [None]
+        late = await store.flush(
+            stub_flush(2, 3, [StubWrite("brief", key, SeenStub(b"b", seen.generation), b"c")])
+        )
+        assert (late.outcome, late.conflicts) == (Outcome.CONFLICT, (key,))
+        new = await store.flush(stub_flush(2, 3, [StubWrite("brief", key, None, b"d")]))
+        assert new.outcome is Outcome.OK
 
-    any_backend.pass_ms(to_boundary() + 50)
-    assert (await store.flush(stub_flush(0, 1, [StubWrite("brief", key, None, b"a")]))).outcome is Outcome.OK
-    (seen,) = await store.read_stubs(0, "brief", [key])
-    assert seen is not None
-    any_backend.pass_ms(to_boundary() + half_ms + 50)  # the third generation: still there, and writable
-    changed = await store.flush(stub_flush(1, 2, [StubWrite("brief", key, seen, b"b")]))
-    assert changed.outcome is Outcome.OK
-    assert await store.read_stubs(0, "brief", [key]) == [SeenStub(b"b", seen.generation)]
-    any_backend.pass_ms(to_boundary() + 50)
-    assert await store.read_stubs(0, "brief", [key]) == [None]
-    late = await store.flush(
-        stub_flush(2, 3, [StubWrite("brief", key, SeenStub(b"b", seen.generation), b"c")])
-    )
-    assert (late.outcome, late.conflicts) == (Outcome.CONFLICT, (key,))
-    new = await store.flush(stub_flush(2, 3, [StubWrite("brief", key, None, b"d")]))
-    assert new.outcome is Outcome.OK
+    await punctual(any_backend, attempt)
 
 
 async def test_a_renewed_stub_lives_as_long_as_a_new_one(any_backend: Backend, open_store: Open) -> None:
-    any_backend.fresh(1)
-    store = await open_store()
-    await store.register({P: 0})
-    half_ms, key = 500, b"0123456789ab"
-    any_backend.pass_ms(half_ms - any_backend.reader().now_ms() % half_ms + 50)
-    await store.flush(stub_flush(0, 1, [StubWrite("brief", key, None, b"parked")]))
-    any_backend.pass_ms(half_ms)
-    (seen,) = await store.read_stubs(0, "brief", [key])
-    assert seen is not None
-    renewed = await store.flush(stub_flush(1, 2, [StubWrite("brief", key, seen, b"known", renew=True)]))
-    assert renewed.outcome is Outcome.OK
-    assert await store.read_stubs(0, "brief", [key]) == [SeenStub(b"known", seen.generation + 1)]
-    any_backend.pass_ms(2 * half_ms)  # the parked one would be gone
-    assert await store.read_stubs(0, "brief", [key]) == [SeenStub(b"known", seen.generation + 1)]
+    key = b"0123456789ab"
+
+    async def attempt(generations: Generations) -> None:
+        store = await open_store()
+        await store.register({P: 0})
+        generations.go_on(1)
+        await store.flush(stub_flush(0, 1, [StubWrite("brief", key, None, b"parked")]))
+        generations.go_on(1)
+        (seen,) = await store.read_stubs(0, "brief", [key])
+        assert seen is not None
+        renewed = await store.flush(stub_flush(1, 2, [StubWrite("brief", key, seen, b"known", renew=True)]))
+        assert renewed.outcome is Outcome.OK
+        assert await store.read_stubs(0, "brief", [key]) == [SeenStub(b"known", seen.generation + 1)]
+        generations.go_on(2)  # the parked one would be gone
+        assert await store.read_stubs(0, "brief", [key]) == [SeenStub(b"known", seen.generation + 1)]
+
+    await punctual(any_backend, attempt)
 
 
 async def test_whoever_saw_a_stub_before_it_was_renewed_is_told(
@@ -317,32 +321,35 @@ async def test_whoever_saw_a_stub_before_it_was_renewed_is_told(
 ) -> None:
     # The prediction of an early label comes a generation later; what was computed from the parked label
     # meanwhile, a repeat of that prediction or another label, must be computed again.
-    any_backend.fresh(1)
-    store = await open_store()
-    await store.register({P: 0})
-    half_ms, keys = 500, [bytes([number]) * 12 for number in range(3)]
-    any_backend.pass_ms(half_ms - any_backend.reader().now_ms() % half_ms + 50)
-    await store.flush(stub_flush(0, 1, [StubWrite("brief", key, None, b"parked") for key in keys]))
-    any_backend.pass_ms(half_ms)
-    parked = await store.read_stubs(0, "brief", keys)
-    renewing = [StubWrite("brief", keys[0], parked[0], b"known", renew=True)]
-    assert (await store.flush(stub_flush(1, 2, renewing))).outcome is Outcome.OK
-    for late in (
-        StubWrite("brief", keys[0], parked[0], b"known", renew=True),
-        StubWrite("brief", keys[0], parked[0], b"parked anew"),
-        StubWrite("brief", keys[0], parked[0], b"parked"),  # only checked
-    ):
-        refused = await store.flush(stub_flush(2, 3, [late]))
-        assert (refused.outcome, refused.conflicts) == (Outcome.CONFLICT, (keys[0],))
-    (seen,) = await store.read_stubs(0, "brief", keys[:1])
-    assert seen is not None
-    # Neighbours stay where they were, and one that is renewed as it is stays too.
-    neighbour = StubWrite("brief", keys[1], parked[1], b"parked", renew=True)
-    again = StubWrite("brief", keys[0], seen, b"corrected")
-    assert (await store.flush(stub_flush(2, 3, [again, neighbour]))).outcome is Outcome.OK
-    assert [stub and stub.value for stub in await store.read_stubs(0, "brief", keys)] == [
-        b"corrected", b"parked", b"parked",
-    ]  # fmt: skip
+    keys = [bytes([number]) * 12 for number in range(3)]
+
+    async def attempt(generations: Generations) -> None:
+        store = await open_store()
+        await store.register({P: 0})
+        generations.go_on(1)
+        await store.flush(stub_flush(0, 1, [StubWrite("brief", key, None, b"parked") for key in keys]))
+        generations.go_on(1)
+        parked = await store.read_stubs(0, "brief", keys)
+        renewing = [StubWrite("brief", keys[0], parked[0], b"known", renew=True)]
+        assert (await store.flush(stub_flush(1, 2, renewing))).outcome is Outcome.OK
+        for late in (
+            StubWrite("brief", keys[0], parked[0], b"known", renew=True),
+            StubWrite("brief", keys[0], parked[0], b"parked anew"),
+            StubWrite("brief", keys[0], parked[0], b"parked"),  # only checked
+        ):
+            refused = await store.flush(stub_flush(2, 3, [late]))
+            assert (refused.outcome, refused.conflicts) == (Outcome.CONFLICT, (keys[0],))
+        (seen,) = await store.read_stubs(0, "brief", keys[:1])
+        assert seen is not None
+        # Neighbours stay where they were, and one that is renewed as it is stays too.
+        neighbour = StubWrite("brief", keys[1], parked[1], b"parked", renew=True)
+        again = StubWrite("brief", keys[0], seen, b"corrected")
+        assert (await store.flush(stub_flush(2, 3, [again, neighbour]))).outcome is Outcome.OK
+        assert [stub and stub.value for stub in await store.read_stubs(0, "brief", keys)] == [
+            b"corrected", b"parked", b"parked",
+        ]  # fmt: skip
+
+    await punctual(any_backend, attempt)
 
 
 async def test_a_big_flush_is_one_flush(any_backend: Backend, open_store: Open) -> None:

@@ -73,21 +73,25 @@ async def test_the_worst_cases_stay(any_backend: Backend, open_store: Open) -> N
 async def test_the_budget_is_shared_and_never_exceeded(any_backend: Backend, open_store: Open) -> None:
     any_backend.fresh(1)
     stores, rng = [await open_store() for _ in range(3)], random.Random(4)
-    start_ms = any_backend.reader().now_ms()
-    sent: list[tuple[float, int]] = []
+    reader = any_backend.reader()
+    start_ms = reader.now_ms()
+    # The store reserves at some moment between two looks at its clock, so rows are sent between two times.
+    sent: list[tuple[float, float, int]] = []
     for _ in range(200):
-        before_ms = any_backend.reader().now_ms()
+        before_ms = reader.now_ms() - start_ms
         rows = rng.randint(1, 15)
-        wait_s = await rng.choice(stores).reserve_rows("m", rows, 50.0, 15.0)
-        sent.append((before_ms - start_ms + 1_000 * wait_s, rows))
+        wait_ms = 1_000 * await rng.choice(stores).reserve_rows("m", rows, 50.0, 15.0)
+        after_ms = reader.now_ms() + 1 - start_ms  # the clock tells whole milliseconds that have passed
+        sent.append((before_ms + wait_ms, after_ms + wait_ms, rows))
     # 200 calls reserve some 1,600 rows, half a minute of the budget: nobody waits here, the times are told.
-    for at_ms, _ in sent:
-        window = sum(rows for other_ms, rows in sent if at_ms <= other_ms < at_ms + 1_000)
+    for at_ms, _, _ in sent:
+        # What certainly lies in the window.
+        window = sum(rows for soonest, latest, rows in sent if at_ms <= soonest and latest < at_ms + 1_000)
         assert window <= 50 + 15 + 1
-    last_ms = max(at_ms for at_ms, _ in sent)
-    total = sum(rows for _, rows in sent)
-    assert last_ms >= (total - 2 * 15) / 50 * 1_000
-    assert last_ms <= (total + 15) / 50 * 1_000 + (any_backend.reader().now_ms() - start_ms)
+    total = sum(rows for _, _, rows in sent)
+    passed_ms = reader.now_ms() - start_ms
+    assert max(latest for _, latest, _ in sent) >= (total - 2 * 15) / 50 * 1_000
+    assert max(soonest for soonest, _, _ in sent) <= (total + 15) / 50 * 1_000 + passed_ms
 
 
 async def test_a_budget_begins_empty_and_fills(any_backend: Backend, open_store: Open) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -167,6 +167,13 @@ def test_an_item_without_a_score(item: Any, failure: Failure) -> None:
     assert read([item, 0.5], 2, Reading()) == [Answer(error=failure), Answer(score=0.5)]
 
 
+def test_lists_in_a_tensor_are_one_a_row() -> None:
+    shape = shape_of(Endpoint(URL, "kserve"))
+    answer = {"outputs": [{"data": [[0.2, 0.8], [0.9, 0.1]]}]}
+    assert shape.answers(answer, 2) == [Answer(score=0.8), Answer(score=0.1)]
+    assert shape.answers(answer, 1) == Failure.ROW_COUNT
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -236,13 +243,18 @@ async def test_a_function_is_asked_as_it_likes() -> None:
 
 
 async def test_a_function_that_hangs_times_out() -> None:
+    told = threading.Event()
+
     def model(rows: list[dict[str, Any]]) -> Sequence[float]:
-        time.sleep(0.5)
+        told.wait()
         return [1.0] * len(rows)
 
     client = call_client(model, timeout_s=0.05)
-    assert await client.ask([{"x": 1}]) == [Answer(error=Failure.TIMEOUT)]
-    await client.close()
+    try:
+        assert await client.ask([{"x": 1}]) == [Answer(error=Failure.TIMEOUT)]
+    finally:
+        told.set()  # or the thread would outlive the tests
+        await client.close()
 
 
 async def test_a_function_that_always_fails_opens_the_breaker() -> None:

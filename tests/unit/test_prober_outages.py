@@ -13,11 +13,14 @@ from aiohttp import web
 from monitor.core.counters import PROBE_TRIALS, PROBE_WORK, SCALARS, Scalar
 from monitor.core.probes.endpoint import Endpoint
 from monitor.core.probes.results import Part, Work, trials_of
+from monitor.edges.memory import ManualClock
 from monitor.edges.model import Careful, open_client
 from monitor.edges.model.breaker import Circuit
 from tests.support.probing import World, fair, probed
 
 GIGABYTE = 1 << 30
+WAIT_S = 60.0
+SENT_MAX = 3_000  # requests until the circuit has opened, and closed again
 
 
 class Server:
@@ -74,9 +77,12 @@ async def server() -> AsyncIterator[Server]:
     await runner.cleanup()
 
 
-def client_of(server: Server) -> Careful:
-    endpoint = Endpoint(server.url, timeout_s=0.3, failures_max=2, wait_s=0.2, response_bytes_max=1_000_000)
-    return open_client(endpoint)
+def client_of(server: Server, timeout_s: float, clock: ManualClock) -> Careful:
+    """Its circuit breaker alone goes by the clock: an open circuit stays so until a test lets time pass."""
+    endpoint = Endpoint(
+        server.url, timeout_s=timeout_s, failures_max=2, wait_s=WAIT_S, response_bytes_max=1_000_000
+    )
+    return open_client(endpoint, now_s=clock.monotonic_s)
 
 
 def state(client: Careful) -> Circuit:
@@ -86,7 +92,8 @@ def state(client: Careful) -> Circuit:
 
 @pytest.mark.parametrize("mood", ["hanging", "500", "garbage", "nan", "gigabyte", "wrong count"])
 async def test_an_endpoint_at_its_worst_is_counted_and_left_alone(server: Server, mood: str) -> None:
-    client = client_of(server)
+    clock = ManualClock()  # not that of the world, which the prober's own pauses move
+    client = client_of(server, 0.3 if mood == "hanging" else 20.0, clock)
     made = World(client, probed())
     server.mood = mood
     await made.traffic(60)
@@ -96,6 +103,7 @@ async def test_an_endpoint_at_its_worst_is_counted_and_left_alone(server: Server
     assert int(made.cells(SCALARS)[Scalar.REQUESTS]) == 120
     await probing
     while state(client) is not Circuit.OPEN:
+        assert made.sent < SENT_MAX
         await made.traffic(30)
         await made.prober.round()
     asked = server.rows
@@ -107,7 +115,8 @@ async def test_an_endpoint_at_its_worst_is_counted_and_left_alone(server: Server
     assert server.written < 100_000_000  # the rest of a gigabyte was never read
     server.mood = "well"
     while state(client) is not Circuit.CLOSED:
-        await asyncio.sleep(0.05)
+        assert made.sent < SENT_MAX
+        clock.advance(WAIT_S)
         await made.traffic(30)
         await made.prober.round()
     await made.traffic(30)
