@@ -97,22 +97,26 @@ def from_file(
     places_of = overruled(_places_of_answers(header, plain), named)
     values = [row.get(places_of.get("model", "model")) for row in found]
     names, odd_names = _model_names(values), _no_names(values)
-    if model is None and len(names) > 1 and not odd_names:
+    mostly_odd = bool(odd_names) and len(odd_names) >= names.total()
+    if model is None and len(names) > 1 and not mostly_odd:
         raise SettingsError([f"{_several(names)}; say which with --model. {_ANOTHER}"], str(sample))
-    foreign = bool(odd_names) or (bool(names) and model is not None and model not in names)
-    if len(names) > 1 and not foreign:
-        found = [row for row, value in zip(found, values, strict=True) if value == model]
+    foreign = model not in names if model is not None and names else mostly_odd
+    mixed = not foreign and len(names) + bool(odd_names) > 1
+    name = model or model_name(() if foreign else names, sample.name.split(".")[0])
+    if mixed:
+        found = [row for row, value in zip(found, values, strict=True) if value == name]
     answers = _answers(found, places_of)
     if not plain and "score" not in places_of and _are_probabilities(answers.get("decision", ())):
-        named = {"score": places_of.pop("decision")} | named
+        named = {"score": places_of["decision"]} | {f: c for f, c in named.items() if f != "decision"}
         answers["score"] = answers.pop("decision")
+    if any(isinstance(value, dict | list) for value in answers.get("score", ())):
+        answers["probabilities"] = answers["score"]
     it = _Task.of(answers, task)
     kind = it.guess.task
     columns = {} if plain else overruled(guess_columns(header, kind), _renamed(named, kind, answers))
     records = [as_record(row, columns) for row in found]
     features = [record["features"] for record in records if isinstance(record.get("features"), dict)]
-    name = model or model_name(() if foreign else names, sample.name.split(".")[0])
-    judged = (foreign or len(names) <= 1) and any(
+    judged = not mixed and any(
         r.get("label") is not None and any(r.get(field) is not None for field in _JUDGED[kind])
         for r in records
     )
@@ -120,13 +124,13 @@ def from_file(
     if "probabilities" in columns and not any(map(structured, answers.get("probabilities", ()))):
         column = columns["probabilities"]
         notes.append(f"probabilities: {column} holds neither lists nor objects as JSON; it is left out")
-    if odd_names:
+    if foreign and odd_names:
         what = f"{places_of.get('model', 'model')} holds {odd_names[0]!r}, which is no name of a model"
         notes.append(f"model: {what}; all rows are taken, but give the column another name before a replay")
     elif foreign:
         what = f"{_several(names)}, none of them {name}"
         notes.append(f"model: {what}; all rows are taken, but a feature needs another name")
-    elif len(names) > 1:
+    elif mixed:
         notes.append(f"reference: {_several(names)}; a file of {name} alone can be its reference")
     base = config.resolve().parent
     path = sample.resolve()
@@ -280,7 +284,9 @@ def from_records(
     label_paths = guess_mapping(labels, ("request_id", "timestamp", "model", "label"), name) if labels else {}
     label_mapping = Mapping.parse(label_paths)
     answers["label"] = [label_mapping.get("label", record) for record in labels]
-    of_score = not any(value is not None for value in answers["score"])
+    # Where records have it as `decision` already, no mapping takes it back.
+    of_score = "decision" in guess_mapping(records, ("features", "decision"), name)
+    of_score = of_score and not any(value is not None for value in answers["score"])
     of_score = of_score and _are_probabilities(answers["decision"])
     if of_score:
         answers["score"], answers["decision"] = answers["decision"], []
@@ -289,7 +295,7 @@ def from_records(
 
     fields = ("features", *(field for field in fields_of(kind) if field != "label"))
     paths = guess_mapping(records, fields, name)
-    if of_score and "decision" in paths and kind == "binary":
+    if of_score and kind == "binary":
         paths["score"] = paths.pop("decision")
     mapping = Mapping.parse(paths)
     features = [found for r in records if isinstance(found := mapping.get("features", r), dict)]

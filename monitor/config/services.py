@@ -294,7 +294,7 @@ class RedisSettings(Section):
         if not at or any(raw.get(key) is not None for key in inside):
             return raw
         url = urlunsplit(parts._replace(netloc=host))
-        if parts.scheme == "unix":  # of which the library drops the empty host
+        if parts.scheme == "unix" and not host:  # of which the library drops the empty host
             url = url.replace("unix:/", "unix:///", 1)
         return raw | inside | {"url": url}
 

@@ -18,8 +18,8 @@ from monitor.core.schema.violations import RECORD, Code
 from monitor.core.tasks import Binary
 from monitor.core.tasks.answers import UNKNOWN
 
-_NO_CLASS_MAX: Final = 0.2
-"""Share of labels that may be of no class, such as `pending`."""
+_MEANINGLESS_MAX: Final = 0.2
+"""Share of labels that may mean nothing, such as `pending`."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Survey:
     def problems(self) -> list[str]:
         """What makes the monitor useless: topics of which nothing can be read, models without any answer.
 
-        So do labels of which many are of no class: what is measured by the others alone is wrong.
+        So do labels of which many mean nothing: what is measured by the others alone is wrong.
         """
         unread = [
             f"{topic.topic}: none of {topic.records} records can be read; see kafka.{topic.kind}.mapping"
@@ -115,12 +115,12 @@ class Survey:
             if topic.records and not topic.readable
         ]
         unread += [
-            f"{topic.topic}: {count} of {topic.records} labels are of no class ({detail or 'withheld'}); see "
-            "positive_class and negative_class, or classes, in the settings"
+            f"{topic.topic}: {count} of {topic.records} labels mean nothing to their model"
+            + (f": {detail}" if detail else "; see positive_class, negative_class, classes and unit")
             for topic in self.topics
             if topic.readable
             for count, detail in [topic.unreadable.get(Unreadable.UNKNOWN_LABEL, (0, ""))]
-            if count > _NO_CLASS_MAX * topic.records
+            if count > _MEANINGLESS_MAX * topic.records
         ]
         return unread + [
             f"{model.model}: no prediction has an answer that can be judged ({', '.join(model.fields)}); "

@@ -69,13 +69,14 @@ def as_record(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, A
     """
     if isinstance(row.get("features"), dict):
         return dict(row)
-    named = {field: field for field in _FIELDS} | dict(columns)
+    taken = set(columns.values())  # a column that is named for one field is no other
+    named = {field: field for field in _FIELDS if field not in taken} | dict(columns)
     record = {field: row[column] for field, column in named.items() if row.get(column) is not None}
     for field in STRUCTURED & record.keys():
         record[field] = structured(record[field])
         if record[field] is None:
             del record[field]
-    taken = set(named.values())
+    taken |= set(named.values())
     record["features"] = {column: value for column, value in row.items() if column not in taken}
     return record
 

@@ -129,6 +129,56 @@ def test_a_column_of_what_can_be_no_model_is_said(tmp_path: Path, names: tuple[A
     assert list(settings.models) == ["it"]
 
 
+def test_a_row_of_no_model_does_not_mix_those_of_others(tmp_path: Path) -> None:
+    rows = [
+        {
+            "model": ("income", "other")[i % 2],
+            "age": 20 + i % 40 + 5_000 * (i % 2),
+            "label": i // 2 % 2,
+            "score": 0.5,
+        }
+        for i in range(200)
+    ]
+    rows[1] |= {"model": "n/a"}
+    said, settings = init(tmp_path, rows, "--model", "income")
+    schema = settings.models["income"].feature_schema
+    assert schema is not None
+    assert (schema.features["age"].maximum or 0) < 1_000
+    assert settings.models["income"].reference is None
+    assert "a file of income alone can be its reference" in said
+    (tmp_path / "it.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    result = RUNNER.invoke(
+        app, ["init", "--sample", str(tmp_path / "it.jsonl"), "-c", str(tmp_path / "m.yaml")]
+    )
+    assert "say which with --model" in " ".join(result.stderr.split())
+
+
+def test_probabilities_may_be_named_as_the_score(tmp_path: Path) -> None:
+    rows = [{"words": i, "label": "ab"[i % 2], "probs": {"a": 0.5, "b": 0.3, "c": 0.2}} for i in range(50)]
+    said, settings = init(tmp_path, rows, "--score", "probs")
+    assert settings.models["it"].classes == ("a", "b", "c")
+    assert "look for probabilities" not in said
+    _, settings = init(
+        tmp_path,
+        [{k: v for k, v in row.items() if k != "label"} for row in rows],
+        "--score",
+        "probs",
+        "--force",
+    )
+    assert settings.models["it"].task == "multiclass"
+
+
+def test_a_decision_between_0_and_1_is_a_score_and_no_decision(tmp_path: Path) -> None:
+    rows = [{"words": i, "decision": i % 7 / 7, "label": i % 2} for i in range(100)]
+    _, settings = init(tmp_path, rows)
+    columns = columns_of(list(rows[0]), settings.models["it"].reference_columns)
+    assert as_record(rows[6], columns) == {"score": 6 / 7, "label": 0, "features": {"words": 6}}
+    records = [{"id": f"r-{i}", "features": {"a": i}, "decision": i % 7 / 7} for i in range(50)]
+    draft = from_records(records, [{"id": f"r-{i}", "label": i % 2} for i in range(50)], "out", "m", PLACES)
+    assert "score" not in draft.predictions_mapping
+    assert any("decisions are numbers such as" in doubt for doubt in draft.absent)
+
+
 @pytest.mark.parametrize(("labels", "classes"), [((1, 2), (2, 1)), ((-1, 1), (1, -1)), ((2.0, 4.0), (4, 2))])
 def test_both_classes_are_written_where_they_are_not_0_and_1(
     tmp_path: Path, labels: tuple[Any, Any], classes: tuple[int, int]

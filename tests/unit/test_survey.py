@@ -91,7 +91,7 @@ def test_a_survey_of_both_topics() -> None:
     assert model.memory == memory(10 * 10 / 12, 86_400, 1.0, 3, DEFAULT_TIERS)
     json.dumps(found.to_dict(), allow_nan=False)
     (problem,) = found.problems()
-    assert problem.startswith("l: 1 of 3 labels are of no class (label 'maybe' is neither class of income")
+    assert problem.startswith("l: 1 of 3 labels mean nothing to their model: label 'maybe' is neither class")
 
 
 def test_what_makes_a_monitor_useless_is_a_problem() -> None:
