@@ -19,6 +19,7 @@ FEATURES_MAX: Final = 1_000
 NAME_LENGTH_MAX: Final = 200
 CATEGORIES_MAX: Final = 10_000
 CATEGORY_LENGTH_MAX: Final = 1_000
+TEXT_LENGTH_MAX: Final = 1_000_000_000
 PATTERN_LENGTH_MAX: Final = 1_000
 BINS_MAX: Final = 1_000
 BIGRAMS_MAX: Final = 2_000
@@ -227,7 +228,9 @@ class Feature(Strict):
         max_length=PATTERN_LENGTH_MAX,
         description="Text: regular expression (Rust syntax, linear time) the whole text has to match.",
     )
-    max_length: int | None = Field(None, ge=0, description="Text: the greatest number of characters.")
+    max_length: int | None = Field(
+        None, ge=0, le=TEXT_LENGTH_MAX, description="Text: the greatest number of characters."
+    )
     tolerated: Number = Field(
         TOLERATED, gt=0, le=1, description="Rate of violations that is tolerated, above 0; 1 never alerts."
     )
