@@ -135,9 +135,14 @@ def _bytes(array: Any) -> int:
 
 def _lengths(dictionary: Any) -> list[int]:
     """Bytes of each text of a dictionary; 0 for what is no text."""
+    import pyarrow as pa  # noqa: PLC0415 - an optional extra
     from pyarrow import compute  # noqa: PLC0415 - an optional extra
 
-    try:
-        return [length or 0 for length in compute.binary_length(dictionary).to_pylist()]
-    except NotImplementedError:  # numbers
+    kind, types = dictionary.type, pa.types
+    measured = (
+        types.is_string, types.is_large_string, types.is_binary, types.is_large_binary,
+        types.is_fixed_size_binary,
+    )  # fmt: skip
+    if not any(is_kind(kind) for is_kind in measured):
         return [0] * len(dictionary)
+    return [length or 0 for length in compute.binary_length(dictionary).to_pylist()]
